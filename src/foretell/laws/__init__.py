@@ -1,0 +1,1 @@
+"""Laws: formulas with named coefficients."""

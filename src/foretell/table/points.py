@@ -1,0 +1,66 @@
+"""Points: the rows of one metric that a law is fitted to, as arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from foretell.errors import TableError
+from foretell.table.metric import Metric
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Points:
+    """Hold n measured values of one metric beside the inputs of each.
+
+    `run` (n,) names the run of each row: rows of one run are resampled together. `inputs` maps a name to (n,)
+    values: N (the study's `law_N`), D, M = D/N, C where known or 6ND, U where known, `L` where a link's loss is
+    the input, `w_NAME` for mixture shares, and every numeric attribute known on all rows. `items` (n,) counts
+    questions, nan where unknown.
+    """
+
+    metric: Metric
+    run: NDArray[np.str_]
+    inputs: Mapping[str, Array]
+    value: Array
+    items: Array
+
+    def __post_init__(self) -> None:
+        n = len(self.value)
+        for name, column in {**self.inputs, "run": self.run, "items": self.items}.items():
+            if column.shape != (n,):
+                raise TableError(f"points of {self.metric.name}: {name} has shape {column.shape}, the values ({n},)")
+        if not np.isfinite(self.value).all():
+            raise TableError(f"points of {self.metric.name} hold a value that is not finite")
+
+    def __len__(self) -> int:
+        return len(self.value)
+
+    def input(self, name: str) -> Array:
+        """Give the values of one input; raises TableError when these points do not have it."""
+        if name not in self.inputs:
+            raise TableError(
+                f"the law needs {name}, which is not known for every row of {self.metric.name}; "
+                f"known: {', '.join(sorted(self.inputs))}"
+            )
+        return self.inputs[name]
+
+    def take(self, rows: NDArray[np.bool_] | NDArray[np.intp]) -> Points:
+        """Keep the given rows (a mask or indices)."""
+        return Points(
+            metric=self.metric,
+            run=self.run[rows],
+            inputs={name: column[rows] for name, column in self.inputs.items()},
+            value=self.value[rows],
+            items=self.items[rows],
+        )
+
+    @property
+    def run_index(self) -> NDArray[np.intp]:
+        """Number the runs 0…R−1 by name and give the number of each row."""
+        return np.unique(self.run, return_inverse=True)[1].astype(np.intp)

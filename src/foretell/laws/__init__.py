@@ -1,1 +1,28 @@
-"""Laws: formulas with named coefficients."""
+"""Laws: formulas with named coefficients, and the catalogue of published ones."""
+
+from __future__ import annotations
+
+import re
+
+from foretell.errors import UnknownName
+from foretell.laws.catalogue import LOSS_LAWS
+from foretell.laws.formula import Formula
+from foretell.laws.law import Coefficient, Law
+from foretell.laws.links import LINKS
+
+LAWS: dict[str, Law] = {law.name: law for law in (*LOSS_LAWS, *LINKS)}
+
+
+def law_named(text: str) -> Law:
+    """Give the catalogue's law of that name, or make one of a formula such as `E + A/N**alpha`.
+
+    Raises UnknownName for a name that no law has, and FormulaError for text that is not plain arithmetic.
+    """
+    if text in LAWS:
+        return LAWS[text]
+    if re.fullmatch(r"\s*[A-Za-z][A-Za-z0-9 _-]*", text) and not re.search(r"[A-Za-z0-9_]\s+-\s|\w-\d", text):
+        raise UnknownName("law", text, LAWS)
+    return Law("formula", text)
+
+
+__all__ = ["LAWS", "LINKS", "LOSS_LAWS", "Coefficient", "Formula", "Law", "law_named"]

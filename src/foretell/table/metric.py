@@ -73,7 +73,8 @@ def metric_named(
     a name without such a word measures a plain value.
     """
     words = set(re.split(r"[^a-z0-9]+", name.lower()))
-    read: Unit = unit or next((unit for unit, known in _WORDS if words & known), "value")
+    told = (spoken for spoken, known in _WORDS if words & known)
+    read: Unit = unit or next(told, "value")
     return Metric(
         name=name,
         unit=read,

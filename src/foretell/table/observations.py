@@ -22,7 +22,7 @@ RUN_COLUMNS = ("name", "family", "N", "N_total", "D", "C", "U", "held_out")
 VALUE_COLUMNS = ("run", "D", "step", "C", "metric", "value", "items", "stderr")
 KEY = ("run", "D", "metric")
 
-_VALUE_TYPES = {
+_VALUE_TYPES: dict[str, type[pl.DataType]] = {
     "run": pl.String,
     "D": pl.Float64,
     "step": pl.Float64,
@@ -82,7 +82,7 @@ class Observations:
                 for column, kind in _VALUE_TYPES.items()
                 if column not in values.columns
             )
-        ).cast(dict(_VALUE_TYPES))
+        ).cast({column: kind() for column, kind in _VALUE_TYPES.items()})
         frame, merged = _merge_repeats(frame)
         notes = (*notes, f"{merged} rows repeat another row's key and value; merged") if merged else notes
         made = cls(
@@ -291,6 +291,14 @@ class Observations:
         """
         if self.law_N != other.law_N:
             raise TableError(f"one study's laws use {self.law_N}, the other's {other.law_N}; read both the same way")
+        for name in sorted(set(self.metrics) & set(other.metrics)):
+            old, new = self.metrics[name].unit, other.metrics[name].unit
+            if old != new:
+                raise TableError(f"{name} is {old} in one study and {new} in the other; give one of them another name")
+        for frame, others in ((self.runs, other.runs), (self.values, other.values)):
+            for name in sorted(set(frame.columns) & set(others.columns)):
+                if frame[name].dtype != others[name].dtype:
+                    raise TableError(f"{name} is text in one study and a number in the other; read both the same way")
         runs = pl.concat([self.runs, other.runs], how="diagonal").unique(maintain_order=True)
         twice = runs.filter(pl.col("name").is_duplicated())["name"].unique()
         if len(twice):
@@ -302,6 +310,7 @@ class Observations:
             runs=runs.sort("name"),
             values=values.sort(KEY),
             metrics=dict(sorted({**self.metrics, **other.metrics}.items())),
+            shared_loss=self.shared_loss or other.shared_loss,
             notes=(*other.notes, *note),
         )
         joined._check()
@@ -347,7 +356,8 @@ def _merge_repeats(frame: pl.DataFrame) -> tuple[pl.DataFrame, int]:
         run, D, metric, lowest, highest = differ.row(0)
         raise TableError(
             f"{len(differ)} keys (run, D, metric) have different values (first: run {run!r}, D = {D:.6g}, {metric} = "
-            f"{lowest:.6g} and {highest:.6g}); name what tells the rows apart as a run column, or number them as replicates"
+            f"{lowest:.6g} and {highest:.6g}); name what tells the rows apart as a run column, "
+            "or number them as replicates"
         )
     unique = frame.unique(subset=KEY, keep="first", maintain_order=True)
     return unique, len(frame) - len(unique)

@@ -70,7 +70,8 @@ def open_study(path: str | Path) -> Observations:
         if isinstance(error, StudyError):
             raise
         raise StudyError(
-            f"the study {folder} cannot be read: {str(error).splitlines()[0]}; it may be damaged or half-written: read it again"
+            f"the study {folder} cannot be read: {str(error).splitlines()[0]}; "
+            "it may be damaged or half-written: read it again"
         ) from None
     for file, frame, columns in ((RUNS, runs, RUN_COLUMNS), (VALUES, values, VALUE_COLUMNS)):
         absent = sorted(set(columns) - set(frame.columns))
@@ -103,13 +104,15 @@ def save_study(observations: Observations, path: str | Path, *, source: str = ""
             raise StudyError(f"{folder} exists and is not a study; choose another place, or remove it")
         if folder.exists() and any(folder.iterdir()):
             observations = open_study(folder).merge(observations)
-            for name, write in _writers(observations, source).items():
-                temporary = folder / f".{name}.{os.getpid()}.part"
-                try:
-                    write(temporary)
-                    os.replace(temporary, folder / name)
-                finally:
-                    temporary.unlink(missing_ok=True)
+            parts = {name: folder / f".{name}.{os.getpid()}.part" for name in (TITLE, RUNS, VALUES)}
+            try:
+                for name, write in _writers(observations, source).items():
+                    write(parts[name])
+                for name, part in parts.items():  # the wider title first, values last: each state between reads well
+                    os.replace(part, folder / name)
+            finally:
+                for part in parts.values():
+                    part.unlink(missing_ok=True)
             return observations
         folder.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".part", dir=folder.parent))
@@ -144,7 +147,7 @@ def _writers(observations: Observations, source: str) -> dict[str, Callable[[Pat
         },
     )
     text = tomli_w.dumps(title.model_dump(exclude_none=True))
-    return {  # the title last: a folder without it is not yet a study
+    return {
         RUNS: observations.runs.write_parquet,
         VALUES: observations.values.write_parquet,
         TITLE: lambda path: path.write_text(text, encoding="utf-8"),

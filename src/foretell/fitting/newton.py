@@ -1,0 +1,298 @@
+"""A damped Newton method over a batch of problems that share one kernel."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numba import njit, types
+from numba.core.types import FunctionType
+from numpy.typing import NDArray
+
+from foretell.fitting.kernel import upper_index
+
+Array = NDArray[np.float64]
+
+PLAIN, LOG, LOGIT = 0, 1, 2  # coordinates: the coefficient itself, log of its distance to a bound, logit between two
+MOST_STEPS = 400
+CONVERGED, STUCK, OUT_OF_STEPS, LOST = 0, 1, 2, 3
+
+_KERNEL = FunctionType(
+    types.void(
+        types.float64[::1],
+        types.Array(types.float64, 2, "C"),
+        types.float64[::1],
+        types.float64[::1],
+        types.float64,
+        types.int64,
+        types.float64[::1],
+    )
+)
+_MATRIX = types.Array(types.float64, 2, "C")
+_FASTMATH = {"contract"}
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=_FASTMATH)
+def _to_natural(u, kind, low, high, theta, slope, curve):  # type: ignore[no-untyped-def]
+    for i in range(len(u)):
+        if kind[i] == LOG:
+            e = np.exp(u[i])
+            theta[i] = low[i] + e
+            slope[i] = e
+            curve[i] = e
+        elif kind[i] == LOGIT:
+            s = 1.0 / (1.0 + np.exp(-u[i]))
+            width = high[i] - low[i]
+            theta[i] = low[i] + width * s
+            slope[i] = width * s * (1.0 - s)
+            curve[i] = slope[i] * (1.0 - 2.0 * s)
+        else:
+            theta[i] = u[i]
+            slope[i] = 1.0
+            curve[i] = 0.0
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=_FASTMATH)
+def _cholesky_solve(H, g, damping, factor, step):  # type: ignore[no-untyped-def]
+    """Solve (H + diag(damping)) step = -g; say whether the matrix is positive definite."""
+    q = len(g)
+    for i in range(q):
+        for j in range(i + 1):
+            total = H[i, j] + (damping[i] if i == j else 0.0)
+            for k in range(j):
+                total -= factor[i, k] * factor[j, k]
+            if i == j:
+                if not total > 1e-14 * (abs(H[i, i]) + damping[i]) or not np.isfinite(total):
+                    return False
+                factor[i, i] = np.sqrt(total)
+            else:
+                factor[i, j] = total / factor[j, j]
+    for i in range(q):
+        total = -g[i]
+        for k in range(i):
+            total -= factor[i, k] * step[k]
+        step[i] = total / factor[i, i]
+    for i in range(q - 1, -1, -1):
+        total = step[i]
+        for k in range(i + 1, q):
+            total -= factor[k, i] * step[k]
+        step[i] = total / factor[i, i]
+    return True
+
+
+@njit(
+    types.void(
+        _KERNEL, _MATRIX, _MATRIX, _MATRIX, types.float64, _MATRIX,
+        types.int64[::1], types.float64[::1], types.float64[::1],
+        types.float64[::1], types.float64[::1],
+        types.int64, types.int64, types.int64,
+        _MATRIX, types.float64[::1], types.int64[::1], types.int64[::1],
+    ),
+    cache=True, nogil=True, error_model="numpy", fastmath=_FASTMATH,
+)  # fmt: skip
+def _minimise_range(  # type: ignore[no-untyped-def]
+    kernel, X, targets, weights, parameter, starts, kind, low, high, centre, precision, begin, end, most_steps,
+    best, objective, status, steps,
+):  # fmt: skip
+    f_count, n = X.shape
+    q = starts.shape[1]
+    size = 1 + q + q * (q + 1) // 2
+    out = np.empty(size)
+    u, trial = np.empty(q), np.empty(q)
+    theta, slope, curve = np.empty(q), np.empty(q), np.empty(q)
+    g, step, damping = np.empty(q), np.empty(q), np.empty(q)
+    H, factor = np.empty((q, q)), np.empty((q, q))
+    rows, row_target, row_weight = np.empty((f_count, n)), np.empty(n), np.empty(n)
+    for b in range(begin, end):
+        # rows with weight zero (left out by a resample) are not visited
+        w, y = weights[b % len(weights)], targets[b % len(targets)]
+        m = 0
+        for i in range(n):
+            if w[i] != 0.0:
+                for f in range(f_count):
+                    rows[f, m] = X[f, i]
+                row_target[m] = y[i]
+                row_weight[m] = w[i]
+                m += 1
+        for i in range(q):
+            trial[i] = starts[b, i]
+        mu = 0.0
+        value = np.inf
+        state = OUT_OF_STEPS
+        count = 0
+        predicted = 0.0
+        while count < most_steps:
+            count += 1
+            _to_natural(trial, kind, low, high, theta, slope, curve)
+            kernel(theta, rows, row_target, row_weight, parameter, m, out)
+            new = out[0]
+            for i in range(q):
+                away = trial[i] - centre[i]
+                new += 0.5 * precision[i] * away * away
+            gain = value - new
+            if np.isfinite(new) and (gain >= 0.0 or value == np.inf):
+                ratio = gain / predicted if predicted > 0.0 else 1.0
+                if value < np.inf and ratio > 0.7:
+                    mu = mu * 0.2 if mu > 1e-7 else 0.0
+                elif ratio < 0.2:
+                    mu = max(3.0 * mu, 1e-4)
+                small = value < np.inf and gain <= 1e-15 * abs(new) and predicted <= 1e-13 * abs(new)
+                value = new
+                for i in range(q):
+                    u[i] = trial[i]
+                    g[i] = out[1 + i] * slope[i] + precision[i] * (u[i] - centre[i])
+                k = 1 + q
+                for i in range(q):
+                    for j in range(i, q):
+                        H[j, i] = out[k] * slope[i] * slope[j]
+                        k += 1
+                    H[i, i] += out[1 + i] * curve[i] + precision[i]
+                if small:
+                    state = CONVERGED
+                    break
+            elif value == np.inf:
+                state = LOST
+                break
+            else:
+                if predicted <= 1e-14 * abs(value):
+                    state = CONVERGED
+                    break
+                mu = max(5.0 * mu, 1e-4)
+            found = False
+            while mu < 1e12:
+                for i in range(q):
+                    damping[i] = mu * (abs(H[i, i]) + 1e-12 * abs(value))
+                if _cholesky_solve(H, g, damping, factor, step):
+                    found = True
+                    break
+                mu = max(4.0 * mu, 1e-5)
+            if not found:
+                state = STUCK
+                break
+            longest = 0.0
+            for i in range(q):
+                longest = max(longest, abs(step[i]) / (1.0 if kind[i] != PLAIN else 0.5 * (1.0 + abs(u[i]))))
+            shrink = min(1.0, 1.5 / longest) if longest > 0.0 else 1.0
+            predicted = 0.0
+            for i in range(q):
+                step[i] *= shrink
+            for i in range(q):
+                total = 0.0
+                for j in range(q):
+                    total += (H[i, j] if j <= i else H[j, i]) * step[j]
+                predicted -= step[i] * (g[i] + 0.5 * total)
+            if not predicted > 1e-16 * abs(value):
+                state = CONVERGED
+                break
+            for i in range(q):
+                trial[i] = u[i] + step[i]
+                if kind[i] != PLAIN:
+                    trial[i] = min(max(trial[i], -46.0), 46.0)  # e⁻⁴⁶ is 1e-20: the bound, for every purpose
+        for i in range(q):
+            best[b, i] = u[i] if value < np.inf else starts[b, i]
+        objective[b] = value
+        status[b] = state
+        steps[b] = count
+
+
+@dataclass(frozen=True)
+class Minima:
+    """Hold where each of B problems ended: coordinates (B, q), objective (B,), status (B,), steps (B,)."""
+
+    u: Array
+    objective: Array
+    status: NDArray[np.int64]
+    steps: NDArray[np.int64]
+
+    @property
+    def converged(self) -> NDArray[np.bool_]:
+        """Say which problems reached a point that no Newton step improves."""
+        return self.status == CONVERGED
+
+
+@dataclass(frozen=True)
+class Coordinates:
+    """Say how each of q fitted numbers is stretched: its kind, bounds, and a normal prior (centre, precision)."""
+
+    kind: NDArray[np.int64]
+    low: Array
+    high: Array
+    centre: Array
+    precision: Array
+
+    def natural(self, u: Array) -> Array:
+        """Turn fitted coordinates (…, q) into coefficients."""
+        with np.errstate(over="ignore"):
+            inner = np.where(self.kind == LOG, self.low + np.exp(np.where(self.kind == LOG, u, 0.0)), u)
+            share = 1.0 / (1.0 + np.exp(-np.where(self.kind == LOGIT, u, 0.0)))
+        width = np.where(self.kind == LOGIT, self.high - self.low, 0.0)
+        base = np.where(self.kind == LOGIT, self.low, 0.0)
+        return np.where(self.kind == LOGIT, base + width * share, inner)
+
+    def fitted(self, theta: Array) -> Array:
+        """Turn coefficients (…, q) into fitted coordinates; a coefficient at its bound lands 46 log units from it."""
+        with np.errstate(all="ignore"):
+            logs = np.log(theta - self.low)
+            logits = logs - np.log(self.high - theta)
+        u = np.where(self.kind == LOG, logs, np.where(self.kind == LOGIT, logits, theta))
+        return np.where(self.kind == PLAIN, theta, np.clip(np.nan_to_num(u, nan=-46.0), -46.0, 46.0))
+
+    def slope(self, u: Array) -> Array:
+        """Give dθ/du (…, q)."""
+        theta = self.natural(u)
+        width = np.where(self.kind == LOGIT, self.high - self.low, 1.0)
+        logit = (theta - self.low) * (self.high - theta) / width
+        with np.errstate(invalid="ignore"):
+            return np.where(self.kind == LOG, theta - self.low, np.where(self.kind == LOGIT, logit, 1.0))
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(max_workers=count, thread_name_prefix="foretell") as pool:
+        yield pool
+
+
+def minimise(
+    kernel: Any,
+    X: Array,
+    targets: Array,
+    weights: Array,
+    parameter: float,
+    starts: Array,
+    coordinates: Coordinates,
+    *,
+    most_steps: int = MOST_STEPS,
+) -> Minima:
+    """Minimise B problems from starts (B, q) on features (f, n), on all cores.
+
+    `targets` (T, n) and `weights` (W, n) are reused in turn: problem b takes row b mod T and row b mod W.
+    """
+    B, q = starts.shape
+    best, objective = np.empty((B, q)), np.empty(B)
+    status, steps = np.empty(B, dtype=np.int64), np.empty(B, dtype=np.int64)
+    fixed = (
+        kernel, np.ascontiguousarray(X), np.ascontiguousarray(targets), np.ascontiguousarray(weights), float(parameter),
+        np.ascontiguousarray(starts), coordinates.kind, coordinates.low, coordinates.high,
+        coordinates.centre, coordinates.precision,
+    )  # fmt: skip
+    results = (best, objective, status, steps)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+    chunk = max(1, min(64, -(-B // cores)))
+    ranges = [(begin, min(begin + chunk, B)) for begin in range(0, B, chunk)]
+    if cores == 1 or len(ranges) == 1:
+        for begin, end in ranges:
+            _minimise_range(*fixed, begin, end, most_steps, *results)
+    else:
+        with _threads(cores) as pool:
+            done = [pool.submit(_minimise_range, *fixed, begin, end, most_steps, *results) for begin, end in ranges]
+            for future in done:
+                future.result()
+    return Minima(best, objective, status, steps)
+
+
+__all__ = ["LOG", "LOGIT", "PLAIN", "Coordinates", "Minima", "minimise", "upper_index"]

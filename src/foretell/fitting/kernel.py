@@ -34,7 +34,6 @@ _PENALTY = {
         "rho2 = (parameter + 1.0) * (parameter - r * r) / ((parameter + r * r) * (parameter + r * r))",
     ],
 }
-_PENALTY["huber-scale"] = _PENALTY["huber"]
 
 
 def upper_index(i: int, j: int, q: int) -> int:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,11 +12,10 @@ from numba import njit, types
 from numba.core.types import FunctionType
 from numpy.typing import NDArray
 
-from foretell.fitting.kernel import upper_index
+from foretell.fitting.coordinates import LOG, LOGIT, PLAIN, Coordinates
 
 Array = NDArray[np.float64]
 
-PLAIN, LOG, LOGIT = 0, 1, 2  # coordinates: the coefficient itself, log of its distance to a bound, logit between two
 MOST_STEPS = 400
 CONVERGED, STUCK, OUT_OF_STEPS, LOST = 0, 1, 2, 3
 
@@ -87,7 +84,7 @@ def _cholesky_solve(H, g, damping, factor, step):  # type: ignore[no-untyped-def
 
 @njit(
     types.void(
-        _KERNEL, _MATRIX, _MATRIX, _MATRIX, types.float64, _MATRIX,
+        _KERNEL, _MATRIX, _MATRIX, _MATRIX, types.float64[::1], _MATRIX,
         types.int64[::1], types.float64[::1], types.float64[::1],
         types.float64[::1], types.float64[::1],
         types.int64, types.int64, types.int64,
@@ -96,7 +93,7 @@ def _cholesky_solve(H, g, damping, factor, step):  # type: ignore[no-untyped-def
     cache=True, nogil=True, error_model="numpy", fastmath=_FASTMATH,
 )  # fmt: skip
 def _minimise_range(  # type: ignore[no-untyped-def]
-    kernel, X, targets, weights, parameter, starts, kind, low, high, centre, precision, begin, end, most_steps,
+    kernel, X, targets, weights, parameters, starts, kind, low, high, centre, precision, begin, end, most_steps,
     best, objective, status, steps,
 ):  # fmt: skip
     f_count, n = X.shape
@@ -111,6 +108,7 @@ def _minimise_range(  # type: ignore[no-untyped-def]
     for b in range(begin, end):
         # rows with weight zero (left out by a resample) are not visited
         w, y = weights[b % len(weights)], targets[b % len(targets)]
+        parameter = parameters[b % len(parameters)]
         m = 0
         for i in range(n):
             if w[i] != 0.0:
@@ -202,12 +200,13 @@ def _minimise_range(  # type: ignore[no-untyped-def]
 
 @dataclass(frozen=True)
 class Minima:
-    """Hold where each of B problems ended: coordinates (B, q), objective (B,), status (B,), steps (B,)."""
+    """Hold where each of B problems ended: coordinates (B, q), objective, status, steps and any scale (B,)."""
 
     u: Array
     objective: Array
     status: NDArray[np.int64]
     steps: NDArray[np.int64]
+    scale: Array | None = None
 
     @property
     def converged(self) -> NDArray[np.bool_]:
@@ -215,54 +214,12 @@ class Minima:
         return self.status == CONVERGED
 
 
-@dataclass(frozen=True)
-class Coordinates:
-    """Say how each of q fitted numbers is stretched: its kind, bounds, and a normal prior (centre, precision)."""
-
-    kind: NDArray[np.int64]
-    low: Array
-    high: Array
-    centre: Array
-    precision: Array
-
-    def natural(self, u: Array) -> Array:
-        """Turn fitted coordinates (…, q) into coefficients."""
-        with np.errstate(over="ignore"):
-            inner = np.where(self.kind == LOG, self.low + np.exp(np.where(self.kind == LOG, u, 0.0)), u)
-            share = 1.0 / (1.0 + np.exp(-np.where(self.kind == LOGIT, u, 0.0)))
-        width = np.where(self.kind == LOGIT, self.high - self.low, 0.0)
-        base = np.where(self.kind == LOGIT, self.low, 0.0)
-        return np.where(self.kind == LOGIT, base + width * share, inner)
-
-    def fitted(self, theta: Array) -> Array:
-        """Turn coefficients (…, q) into fitted coordinates; a coefficient at its bound lands 46 log units from it."""
-        with np.errstate(all="ignore"):
-            logs = np.log(theta - self.low)
-            logits = logs - np.log(self.high - theta)
-        u = np.where(self.kind == LOG, logs, np.where(self.kind == LOGIT, logits, theta))
-        return np.where(self.kind == PLAIN, theta, np.clip(np.nan_to_num(u, nan=-46.0), -46.0, 46.0))
-
-    def slope(self, u: Array) -> Array:
-        """Give dθ/du (…, q)."""
-        theta = self.natural(u)
-        width = np.where(self.kind == LOGIT, self.high - self.low, 1.0)
-        logit = (theta - self.low) * (self.high - theta) / width
-        with np.errstate(invalid="ignore"):
-            return np.where(self.kind == LOG, theta - self.low, np.where(self.kind == LOGIT, logit, 1.0))
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[ThreadPoolExecutor]:
-    with ThreadPoolExecutor(max_workers=count, thread_name_prefix="foretell") as pool:
-        yield pool
-
-
 def minimise(
     kernel: Any,
     X: Array,
     targets: Array,
     weights: Array,
-    parameter: float,
+    parameters: Array,
     starts: Array,
     coordinates: Coordinates,
     *,
@@ -270,13 +227,14 @@ def minimise(
 ) -> Minima:
     """Minimise B problems from starts (B, q) on features (f, n), on all cores.
 
-    `targets` (T, n) and `weights` (W, n) are reused in turn: problem b takes row b mod T and row b mod W.
+    `targets` (T, n), `weights` (W, n) and the objective's `parameters` (P,) are reused in turn: problem b takes row
+    b mod T, b mod W and b mod P.
     """
     B, q = starts.shape
     best, objective = np.empty((B, q)), np.empty(B)
     status, steps = np.empty(B, dtype=np.int64), np.empty(B, dtype=np.int64)
     fixed = (
-        kernel, np.ascontiguousarray(X), np.ascontiguousarray(targets), np.ascontiguousarray(weights), float(parameter),
+        kernel, np.ascontiguousarray(X), np.ascontiguousarray(targets), np.ascontiguousarray(weights), np.ascontiguousarray(parameters),
         np.ascontiguousarray(starts), coordinates.kind, coordinates.low, coordinates.high,
         coordinates.centre, coordinates.precision,
     )  # fmt: skip
@@ -288,11 +246,8 @@ def minimise(
         for begin, end in ranges:
             _minimise_range(*fixed, begin, end, most_steps, *results)
     else:
-        with _threads(cores) as pool:
-            done = [pool.submit(_minimise_range, *fixed, begin, end, most_steps, *results) for begin, end in ranges]
+        with ThreadPoolExecutor(max_workers=cores, thread_name_prefix="foretell") as pool:
+            done = [pool.submit(_minimise_range, *(*fixed, begin, end, most_steps, *results)) for begin, end in ranges]
             for future in done:
                 future.result()
     return Minima(best, objective, status, steps)
-
-
-__all__ = ["LOG", "LOGIT", "PLAIN", "Coordinates", "Minima", "minimise", "upper_index"]

@@ -32,8 +32,8 @@ class Objective:
 
     @property
     def free_scale(self) -> bool:
-        """Say whether the spread of the residuals is fitted too."""
-        return self.kind in ("huber-scale", "student-t")
+        """Say whether the kernel fits the spread of the residuals as one more parameter."""
+        return self.kind == "student-t"
 
     @property
     def constant(self) -> float:

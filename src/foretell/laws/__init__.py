@@ -20,7 +20,7 @@ def law_named(text: str) -> Law:
     """
     if text in LAWS:
         return LAWS[text]
-    if re.fullmatch(r"\s*[A-Za-z][A-Za-z0-9 _-]*", text) and not re.search(r"[A-Za-z0-9_]\s+-\s|\w-\d", text):
+    if re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", text):
         raise UnknownName("law", text, LAWS)
     return Law("formula", text)
 

@@ -17,9 +17,7 @@ def _exponent(published: float | None = None, start: tuple[float, float] = (0.05
     return Coefficient(start=start, unit="1", published=published)
 
 
-def _amplitude(
-    unit: str, published: float | None = None, start: tuple[float, float] = (1.0, 1e5)
-) -> Coefficient:
+def _amplitude(unit: str, published: float | None = None, start: tuple[float, float] = (1.0, 1e5)) -> Coefficient:
     return Coefficient(start=start, unit=unit, published=published)
 
 
@@ -54,7 +52,7 @@ GADRE = Law(
     {
         "E": _floor(1.8366),
         "a": _amplitude(f"{LOSS} · FLOP^eta", 166.2 * 6**0.13645),
-        "b": _amplitude(f"{LOSS} · FLOP^eta", 366.7 * 6**-0.13645 * 6**0.13645),
+        "b": _amplitude(f"{LOSS} · FLOP^eta", 366.7),
         "eta": _exponent(0.13645, (0.03, 0.5)),
     },
     source="Gadre 2024, arXiv 2403.08540, Eq. 4; coefficients: RedPajama, Table 6 of the released code",

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,7 +39,9 @@ class Coefficient:
 
     def __post_init__(self) -> None:
         if not self.lower < self.upper:
-            raise FormulaError(f"a coefficient is bounded by {self.lower} and {self.upper}; the lower must be below the upper")
+            raise FormulaError(
+                f"a coefficient is bounded by {self.lower} and {self.upper}; the lower must be below the upper"
+            )
         if self.start and not self.lower <= self.start[0] < self.start[1] <= self.upper:
             raise FormulaError(f"the starts {self.start} lie outside the bounds {self.lower}, {self.upper}")
 
@@ -140,7 +142,7 @@ class Law:
         return self._vectorised(theta, features)
 
     @cached_property
-    def _vectorised(self):  # type: ignore[no-untyped-def]
+    def _vectorised(self) -> Callable[[Array, Array], tuple[Array, Array]]:
         code = self.code
         lines = ["def run(theta, X):"]
         lines += [f"    c{i} = theta[..., {i}, None]" for i in range(len(self.coefficients))]
@@ -152,11 +154,11 @@ class Law:
         scope = {"exp": np.exp, "log": np.log, "sqrt": np.sqrt, "stack": np.stack, "broadcast_to": np.broadcast_to}
         # The text is our own emitter's: numbers, c0…, x0…, t0… and three functions (derivatives._write).
         exec(compile("\n".join(lines), f"<law {self.name}>", "exec"), scope)
-        run = scope["run"]
+        run: Any = scope["run"]
 
         def quiet(theta: Array, X: Array) -> tuple[Array, Array]:
             with np.errstate(all="ignore"):
-                value, gradient = run(theta, X)  # type: ignore[operator]
+                value, gradient = run(theta, X)
             return value, gradient
 
         return quiet

@@ -74,7 +74,7 @@ def metric_named(
     """
     words = set(re.split(r"[^a-z0-9]+", name.lower()))
     told = (spoken for spoken, known in _WORDS if words & known)
-    read: Unit = unit or next(told, "value")
+    read: Unit = next(told, "value") if unit is None else unit
     return Metric(
         name=name,
         unit=read,

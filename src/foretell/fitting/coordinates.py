@@ -1,0 +1,63 @@
+"""Coordinates: how coefficients are stretched so that any real number is within their bounds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from foretell.fitting.objective import Objective
+from foretell.laws.law import Law
+
+Array = NDArray[np.float64]
+
+PLAIN, LOG, LOGIT = 0, 1, 2  # the coefficient itself, log of its distance to a bound, logit between two
+
+
+@dataclass(frozen=True)
+class Coordinates:
+    """Say how each of q fitted numbers is stretched: its kind, bounds, and a normal prior (centre, precision)."""
+
+    kind: NDArray[np.int64]
+    low: Array
+    high: Array
+    centre: Array
+    precision: Array
+
+    def natural(self, u: Array) -> Array:
+        """Turn fitted coordinates (…, q) into coefficients."""
+        with np.errstate(over="ignore"):
+            inner = np.where(self.kind == LOG, self.low + np.exp(np.where(self.kind == LOG, u, 0.0)), u)
+            share = 1.0 / (1.0 + np.exp(-np.where(self.kind == LOGIT, u, 0.0)))
+        width = np.where(self.kind == LOGIT, self.high - self.low, 0.0)
+        base = np.where(self.kind == LOGIT, self.low, 0.0)
+        return np.where(self.kind == LOGIT, base + width * share, inner)
+
+    def fitted(self, theta: Array) -> Array:
+        """Turn coefficients (…, q) into fitted coordinates; a coefficient at its bound lands 46 log units from it."""
+        with np.errstate(all="ignore"):
+            logs = np.log(theta - self.low)
+            logits = logs - np.log(self.high - theta)
+        u = np.where(self.kind == LOG, logs, np.where(self.kind == LOGIT, logits, theta))
+        return np.where(self.kind == PLAIN, theta, np.clip(np.nan_to_num(u, nan=-46.0), -46.0, 46.0))
+
+    def slope(self, u: Array) -> Array:
+        """Give dθ/du (…, q)."""
+        theta = self.natural(u)
+        width = np.where(self.kind == LOGIT, self.high - self.low, 1.0)
+        logit = (theta - self.low) * (self.high - theta) / width
+        with np.errstate(invalid="ignore"):
+            return np.where(self.kind == LOG, theta - self.low, np.where(self.kind == LOGIT, logit, 1.0))
+
+
+def coordinates_of(law: Law, objective: Objective) -> Coordinates:
+    """Choose the coordinates of a law's coefficients, and of the scale where the objective fits one."""
+    bounds = [law.coefficient(name) for name in law.coefficients]
+    kinds = [{"plain": PLAIN, "log": LOG, "logit": LOGIT}[bound.scale] for bound in bounds]
+    low = [bound.lower if np.isfinite(bound.lower) else 0.0 for bound in bounds]
+    high = [bound.upper if np.isfinite(bound.upper) else 0.0 for bound in bounds]
+    if objective.free_scale:  # the kernel takes the scale's logarithm as it is
+        kinds, low, high = [*kinds, PLAIN], [*low, 0.0], [*high, 0.0]
+    q = len(kinds)
+    return Coordinates(np.array(kinds, dtype=np.int64), np.array(low), np.array(high), np.zeros(q), np.zeros(q))

@@ -1,0 +1,68 @@
+"""Descent: from starts to minima, under any objective."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from foretell.fitting.coordinates import coordinates_of
+from foretell.fitting.kernel import kernel_of
+from foretell.fitting.newton import Minima, minimise
+from foretell.fitting.objective import Objective
+from foretell.laws.law import Law
+
+Array = NDArray[np.float64]
+
+NARROWING = 1e-1  # each step of the continuation divides the Huber width by ten
+SCALE_ROUNDS = 60
+
+
+def descend(law: Law, objective: Objective, features: Array, targets: Array, weights: Array, starts: Array) -> Minima:
+    """Minimise an objective from starts (B, q); targets (T, n) and weights (W, n) are reused in turn.
+
+    The likelihood of `huber-scale` is nearly that of absolute errors, which a Newton step sees as flat: it is
+    followed down from a wide Huber penalty, the scale solved for at each width.
+    """
+    coordinates = coordinates_of(law, objective)
+    if objective.kind != "huber-scale":
+        kernel = kernel_of(law, objective)
+        return minimise(kernel, features, targets, weights, np.array([objective.parameter]), starts, coordinates)
+    plain = Objective("huber", objective.space)
+    kernel = kernel_of(law, plain)
+    B = len(starts)
+    target, weight = targets[np.arange(B) % len(targets)], weights[np.arange(B) % len(weights)]
+    width = np.full(B, 1e-3)
+    scale = np.full(B, np.nan)
+    found = minimise(kernel, features, target, weight, width, starts, coordinates)
+    for _ in range(SCALE_ROUNDS):
+        with np.errstate(all="ignore"):
+            value = law.gradient(coordinates.natural(found.u), features)[0]
+            residuals = (np.log(value) if objective.space == "log" else value) - target
+        new = _scale(residuals, weight, objective.parameter)
+        goal = objective.parameter * new
+        settled = (width <= goal * (1 + 1e-9)) & (np.abs(new - scale) <= 1e-9 * new)
+        scale = new
+        if settled.all():
+            break
+        width = np.maximum(width * NARROWING, goal)
+        found = minimise(kernel, features, target, weight, width, found.u, coordinates)
+    z = residuals / scale[:, None]
+    d = objective.parameter
+    penalty = np.where(np.abs(z) <= d, 0.5 * z**2, d * (np.abs(z) - 0.5 * d))
+    likelihood = np.sum(weight * (penalty + np.log(scale)[:, None]), axis=1)
+    return replace(found, objective=np.where(np.isfinite(found.objective), likelihood, np.inf), scale=scale)
+
+
+def _scale(residuals: Array, weight: Array, width: float) -> Array:
+    """Solve Σ w (1 − zρ'(z)) = 0 with z = r/s for the scale s (B,), by bisection on its logarithm."""
+    size = np.abs(np.nan_to_num(residuals, nan=1.0, posinf=1.0, neginf=1.0))
+    low = np.full(len(residuals), -60.0)
+    high = np.full(len(residuals), 10.0)
+    for _ in range(80):
+        middle = 0.5 * (low + high)
+        z = size * np.exp(-middle)[:, None]
+        too_small = np.sum(weight * (1.0 - np.where(z <= width, z * z, width * z)), axis=1) < 0
+        low, high = np.where(too_small, middle, low), np.where(too_small, high, middle)
+    return np.exp(0.5 * (low + high))

@@ -1,0 +1,50 @@
+"""Starts: where a fit begins to look."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from foretell.fitting.coordinates import coordinates_of
+from foretell.fitting.objective import Objective
+from foretell.laws.law import Law
+from foretell.table.points import Points
+
+Array = NDArray[np.float64]
+
+
+def starting_points(law: Law, objective: Objective, points: Points, count: int, seed: int) -> Array:
+    """Give `count` starts (count, q) in fitted coordinates: the published coefficients, then scrambled Sobol points.
+
+    Sobol points fill each coefficient's range of first guesses, evenly in its fitted coordinate.
+    """
+    from scipy.stats import qmc
+
+    coordinates = coordinates_of(law, objective)
+    bounds = [law.coefficient(name) for name in law.coefficients]
+    ranges = np.array([bound.start or _guess(bound.lower, bound.upper) for bound in bounds])
+    if objective.free_scale:
+        spread = max(float(np.std(_target(points, objective))), 1e-6)
+        ranges = np.vstack([ranges, np.log([0.01 * spread, spread])])
+    low, high = coordinates.fitted(ranges.T)
+    power = int(np.ceil(np.log2(max(count, 2))))
+    cube = qmc.Sobol(len(ranges), rng=np.random.default_rng(seed)).random_base2(power)[:count]
+    starts: Array = low + (high - low) * cube
+    if law.published is not None:
+        known = list(law.theta(law.published))
+        if objective.free_scale:
+            known.append(float(ranges[-1].mean()))
+        starts[0] = coordinates.fitted(np.array(known))
+    return starts
+
+
+def _target(points: Points, objective: Objective) -> Array:
+    return np.log(points.value) if objective.space == "log" else points.value
+
+
+def _guess(lower: float, upper: float) -> tuple[float, float]:
+    if np.isfinite(lower) and np.isfinite(upper):
+        return lower + 0.05 * (upper - lower), upper - 0.05 * (upper - lower)
+    if np.isfinite(lower):
+        return (lower + 1e-2, lower + 1e2)
+    return (-1.0, 1.0) if not np.isfinite(upper) else (upper - 1.0, upper - 1e-2)

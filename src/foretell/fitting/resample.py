@@ -13,6 +13,7 @@ from foretell.fitting.fit import Fit, refit
 Array = NDArray[np.float64]
 
 FEWEST_RUNS = 3
+FEWEST_FREE = 2.0  # degrees of freedom granted to a spread however few the rows
 
 
 def resample_runs(made: Fit, draws: int, *, seed: int | None = None) -> Fit:
@@ -21,10 +22,12 @@ def resample_runs(made: Fit, draws: int, *, seed: int | None = None) -> Fit:
     Holds whatever the noise looks like, but takes rungs out of small designed ladders. Raises FitError when there are
     fewer than three runs.
     """
-    index = made.points.run_index
     runs = _count_runs(made)
     rng = np.random.default_rng(made.seed if seed is None else seed)
-    weights = rng.multinomial(runs, np.full(runs, 1.0 / runs), size=draws)[:, index].astype(np.float64)
+    measured = ~made.points.known
+    weights = np.ones((draws, len(made)))
+    index = np.unique(made.points.run[measured], return_inverse=True)[1]
+    weights[:, measured] = rng.multinomial(runs, np.full(runs, 1.0 / runs), size=draws)[:, index]
     return replace(made, draws=refit(made, weights=weights))
 
 
@@ -35,13 +38,14 @@ def redraw_noise(made: Fit, draws: int, *, seed: int | None = None) -> Fit:
     inverse χ² distribution, and rows of one run share the part of the noise that their residuals share. Raises
     FitError when there are fewer than three runs.
     """
+    _count_runs(made)
     index = made.points.run_index
-    runs = _count_runs(made)
     rng = np.random.default_rng(made.seed if seed is None else seed)
-    shared = _shared_within_runs(made.residuals, index)
-    common = rng.normal(size=(draws, runs))[:, index]
+    shared = _shared_within_runs(made)
+    common = rng.normal(size=(draws, int(index.max()) + 1))[:, index]
     own = rng.normal(size=(draws, len(made)))
     noise = spread_draws(made, draws, rng)[:, None] * (np.sqrt(shared) * common + np.sqrt(1.0 - shared) * own)
+    noise[:, made.points.known] = 0.0
     values = made.fitted * np.exp(noise) if made.objective.space == "log" else made.fitted + noise
     if made.points.metric.is_share:
         values = np.clip(values, 0.0, 1.0)
@@ -49,29 +53,37 @@ def redraw_noise(made: Fit, draws: int, *, seed: int | None = None) -> Fit:
 
 
 def spread_draws(made: Fit, draws: int, rng: np.random.Generator) -> Array:
-    """Draw the residuals' standard deviation (B,) from its scaled inverse χ², counting runs, not rows."""
-    free = max(1, _count_runs(made) - len(made.theta))
-    draws_of = made.spread * np.sqrt(free / rng.chisquare(free, size=draws))
-    return np.minimum(draws_of, 10.0 * made.spread)  # with one degree of freedom the tail has no mean
+    """Draw the residuals' standard deviation (B,) from its scaled inverse χ².
+
+    Its degrees of freedom count rows as often as rows of one run differ: n / (1 + (n/runs − 1) · shared part).
+    """
+    rows, runs = int(np.sum(~made.points.known)), _count_runs(made)
+    worth = rows / (1.0 + (rows / runs - 1.0) * _shared_within_runs(made))
+    free = max(FEWEST_FREE, worth - len(made.theta))
+    draws_of: Array = made.spread * np.sqrt(free / rng.chisquare(free, size=draws))
+    return draws_of
 
 
 def _count_runs(made: Fit) -> int:
-    runs = int(made.points.run_index.max()) + 1
+    runs = made.points.run_count
     if runs < FEWEST_RUNS:
         raise FitError(
-            f"{runs} runs of {made.points.metric.name} cannot be resampled; at least {FEWEST_RUNS} are needed for an interval"
+            f"{runs} runs of {made.points.metric.name} cannot be resampled; "
+            f"at least {FEWEST_RUNS} are needed for an interval"
         )
     return runs
 
 
-def _shared_within_runs(residuals: Array, index: NDArray[np.intp]) -> float:
+def _shared_within_runs(made: Fit) -> float:
     """Give the share 0..1 of the residuals' variance that rows of one run have in common (one-way ANOVA)."""
+    measured = ~made.points.known
+    residuals = made.residuals[measured]
+    index = np.unique(made.points.run[measured], return_inverse=True)[1]
     count = np.bincount(index)
     if count.max() == 1:
         return 0.0
     mean = np.bincount(index, residuals) / count
     within = float(np.sum((residuals - mean[index]) ** 2)) / max(1, len(residuals) - len(count))
     between = float(np.sum(count * mean**2)) / len(count)
-    typical = len(residuals) / len(count)
-    common = max(0.0, (between - within) / typical)
+    common = max(0.0, (between - within) * len(count) / len(residuals))
     return common / (common + within) if common + within > 0 else 0.0

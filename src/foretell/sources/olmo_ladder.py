@@ -60,7 +60,7 @@ LOSSES = {
     "wikitext_103": "wikitext_103",
 }
 TOKENS, STEP, BATCH = "throughput/total_tokens", "_step", "batch_size_in_tokens"
-N_3B = 3169537280.0  # not in the configs; the repository's MODEL_PARAMS["3B"]
+N_3B = 3169537280.0  # not in the configs; src/scripts of the repository: MODEL_PARAMS["3B"]
 FINAL_MEAN = 5  # the paper's final value: mean of the last five checkpoints
 _CSVS = ("ladder-runs", "data/ladder-runs", "src/scripts/paper/data/ladder-runs")
 

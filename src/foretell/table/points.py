@@ -13,6 +13,8 @@ from foretell.table.metric import Metric
 
 Array = NDArray[np.float64]
 
+KNOWN = ""  # the run name of rows that are known beforehand, not measured
+
 
 @dataclass(frozen=True)
 class Points:
@@ -59,6 +61,31 @@ class Points:
             value=self.value[rows],
             items=self.items[rows],
         )
+
+    def with_known(self, inputs: Mapping[str, float], value: float) -> Points:
+        """Add a row that is known beforehand, such as accuracy 1 at loss 0; it is in every resample.
+
+        Only the named inputs are kept. Raises TableError for an input that these points do not have.
+        """
+        for name in inputs:
+            self.input(name)
+        return Points(
+            metric=self.metric,
+            run=np.append(self.run, KNOWN),
+            inputs={name: np.append(self.inputs[name], inputs[name]) for name in inputs},
+            value=np.append(self.value, value),
+            items=np.append(self.items, np.nan),
+        )
+
+    @property
+    def known(self) -> NDArray[np.bool_]:
+        """Say which rows are known beforehand (n,)."""
+        return self.run == KNOWN
+
+    @property
+    def run_count(self) -> int:
+        """Count the runs that were measured."""
+        return len(set(self.run) - {KNOWN})
 
     @property
     def run_index(self) -> NDArray[np.intp]:

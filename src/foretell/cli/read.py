@@ -177,11 +177,11 @@ def _show(counted: dict[str, Any]) -> None:
         facts.add_row(unit, shown)
     holes = sum(metric["holes"] for metric in counted["metrics"].values())
     facts.add_row("holes", f"{holes} values not measured")
-    console = Console(highlight=False, soft_wrap=True)
-    console.print(facts, markup=False)
+    console = Console(highlight=False, soft_wrap=True, markup=False)
+    console.print(facts)
     for note in counted["notes"]:
-        console.print(f"note: {note}", markup=False)
-    console.print(f"study written to {counted['study']}", markup=False)
+        console.print(f"note: {note}")
+    console.print(f"study written to {counted['study']}")
 
 
 def _pairs(option: str, texts: list[str] | None) -> dict[str, str] | None:

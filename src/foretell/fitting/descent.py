@@ -65,4 +65,5 @@ def _scale(residuals: Array, weight: Array, width: float) -> Array:
         z = size * np.exp(-middle)[:, None]
         too_small = np.sum(weight * (1.0 - np.where(z <= width, z * z, width * z)), axis=1) < 0
         low, high = np.where(too_small, middle, low), np.where(too_small, high, middle)
-    return np.exp(0.5 * (low + high))
+    scale: Array = np.exp(0.5 * (low + high))
+    return scale

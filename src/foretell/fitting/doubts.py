@@ -38,7 +38,7 @@ def _at_a_bound(made: Fit) -> str | None:
             if not np.isfinite(limit):
                 continue
             moved = made.law.value({**made.coefficients, name: limit}, made.points.inputs)
-            if np.isfinite(moved).all() and np.max(np.abs(moved - made.fitted)) < 1e-6 * np.max(np.abs(made.fitted)):
+            if np.max(np.abs(moved - made.fitted)) < 1e-6 * np.max(np.abs(made.fitted)):  # false where not finite
                 at.append(f"{name} = {value:.3g}")
     if not at:
         return None
@@ -47,7 +47,8 @@ def _at_a_bound(made: Fit) -> str | None:
 
 def _starts_disagree(made: Fit) -> str | None:
     if made.share_of_starts < FEW_STARTS:
-        return f"starts disagree: only {made.share_of_starts:.1%} of the starts found the best minimum; try more (--starts)"
+        found = f"{made.share_of_starts:.1%}"
+        return f"starts disagree: only {found} of them found the best minimum; try more (--starts)"
     if len(made.rivals):
         return "starts disagree: another minimum fits within 1 % as well, with other coefficients"
     return None
@@ -108,8 +109,8 @@ def _floor_above_data(made: Fit) -> str | None:
 
 def _limit(law: Law, made: Fit) -> float:
     point = {name: np.array([float(np.median(column))]) for name, column in made.points.inputs.items()}
-    far = {name: np.array([FAR]) for name in ("N", "D", "C") if name in point}
-    return float(law.value(made.coefficients, {**point, **far})[0])
+    point.update({name: np.array([FAR]) for name in ("N", "D", "C") if name in point})
+    return float(law.value(made.coefficients, point)[0])
 
 
 def _residual_trend(made: Fit) -> str | None:
@@ -186,6 +187,7 @@ def reach_doubts(reach: float, target: dict[str, float], ranges: dict[str, tuple
     ratio = target["D"] / target["N"]
     if ratio > BEYOND_RAY * high or ratio < low / BEYOND_RAY:
         found.append(
-            f"unseen D/N: {format_count(ratio)} tokens a parameter, the data have {format_count(low)} to {format_count(high)}"
+            f"unseen D/N: {format_count(ratio)} tokens a parameter, the data have "
+            f"{format_count(low)} to {format_count(high)}"
         )
     return found

@@ -234,7 +234,8 @@ def minimise(
     best, objective = np.empty((B, q)), np.empty(B)
     status, steps = np.empty(B, dtype=np.int64), np.empty(B, dtype=np.int64)
     fixed = (
-        kernel, np.ascontiguousarray(X), np.ascontiguousarray(targets), np.ascontiguousarray(weights), np.ascontiguousarray(parameters),
+        kernel, np.ascontiguousarray(X), np.ascontiguousarray(targets), np.ascontiguousarray(weights),
+        np.ascontiguousarray(parameters),
         np.ascontiguousarray(starts), coordinates.kind, coordinates.low, coordinates.high,
         coordinates.centre, coordinates.precision,
     )  # fmt: skip

@@ -23,7 +23,9 @@ class Settings:
 
     def __post_init__(self) -> None:
         if self.draws < 0 or self.starts < 1:
-            raise MethodError(f"{self.draws} draws from {self.starts} starts were asked for; give draws ≥ 0 and starts ≥ 1")
+            raise MethodError(
+                f"{self.draws} draws from {self.starts} starts were asked for; give draws ≥ 0 and starts ≥ 1"
+            )
 
 
 class Method(Protocol):

@@ -20,7 +20,8 @@ Array = NDArray[np.float64]
 class Target:
     """Describe a run to forecast: N parameters (counted as the study counts them), D tokens, C FLOP where known.
 
-    `inputs` adds what else a law may need (U, shares `w_…`, attributes). Raises MethodError for a count that is not positive.
+    `inputs` adds what else a law may need (U, shares `w_…`, attributes). Raises MethodError for a count that is not
+    positive.
     """
 
     N: float
@@ -48,7 +49,7 @@ class Target:
 
 
 def reach_of(points: Points, target: Target) -> float:
-    """Give the decades of compute (log10 FLOP) from the largest row to the target; 6ND on both sides unless C is known."""
+    """Give the decades of compute from the largest row to the target: of C where the target's is known, else of 6ND."""
     N, D = points.input("N"), points.input("D")
     if target.C is not None:
         return math.log10(target.C / float(points.input("C").max()))

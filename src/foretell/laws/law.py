@@ -39,9 +39,7 @@ class Coefficient:
 
     def __post_init__(self) -> None:
         if not self.lower < self.upper:
-            raise FormulaError(
-                f"a coefficient is bounded by {self.lower} and {self.upper}; the lower must be below the upper"
-            )
+            raise FormulaError(f"a coefficient has the bounds {self.lower} and {self.upper}; the lower comes first")
         if self.start and not self.lower <= self.start[0] < self.start[1] <= self.upper:
             raise FormulaError(f"the starts {self.start} lie outside the bounds {self.lower}, {self.upper}")
 

@@ -1,162 +1,27 @@
-"""The model ladder: a loss law, then a link from the loss to task accuracy (Bhagia 2024, arXiv 2412.04403)."""
+"""The model ladder: a loss law, then a sigmoid from the loss to task accuracy (Bhagia 2024)."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
-from foretell.errors import MethodError
-from foretell.fitting import Fit, doubts_of, fit, resample_runs
-from foretell.fitting.resample import spread_draws
-from foretell.forecast import Forecast, Settings, Target, reach_of, within_limits
-from foretell.forecast.from_fit import forecast_from_fit, predict_at, target_doubts, with_draws
-from foretell.laws import LAWS
-from foretell.methods.intermediate import choose_intermediate
-from foretell.methods.lossfit import AUTO, LossFit, fit_loss
-from foretell.table import Metric, Observations, Points
-
-Array = NDArray[np.float64]
-
-DROPPED = 0.1  # of each run's checkpoints, before the link is fitted (paper, Sec. 3.2)
-SMOOTHED = 5  # checkpoints in the moving average on both axes (paper, Sec. 3.2)
-IDEAL = {"L": 0.0}  # where accuracy is 1: the paper's extra point; worth 2 points of error on its own ladder
+from foretell.methods.lossfit import AUTO
+from foretell.methods.twostep import TwoStep
 
 
 @dataclass(frozen=True)
-class Ladder:
-    """Forecast accuracy in two steps: N and D to an intermediate loss, that loss to accuracy.
+class Ladder(TwoStep):
+    """Forecast accuracy by a loss law and a sigmoid through the ideal point.
 
-    `intermediate` is a loss metric shared by all tasks (`c4/loss`), `bpb` for each task's own bits per byte, or `auto`:
-    the study's shared loss. `law` is a loss law or `auto`. A loss metric is forecast by the first step alone.
+    By default the loss is one that all tasks share and its law Skaling: on the paper's own ladder that halves the error
+    of task bpb and Chinchilla, and hold-outs inside the ladder choose it without seeing a target.
     """
 
-    intermediate: str = AUTO
     law: str = AUTO
     link: str = "sigmoid"
+    intermediate: str = AUTO
+    ideal_point: bool = True
 
     name = "ladder"
-    source = "Bhagia 2024, arXiv 2412.04403; the shared loss and Skaling (arXiv 2608.07222) in place of task bpb and Chinchilla"
-
-    def forecast(
-        self, observations: Observations, targets: Sequence[Target], metrics: Sequence[str], settings: Settings
-    ) -> list[Forecast]:
-        """Forecast every metric of every target; raises MethodError where no loss leads to a metric."""
-        training = observations.training()
-        steps: dict[str, LossFit] = {}
-
-        def step(name: str) -> LossFit:
-            if name not in steps:
-                found = fit_loss(training.metric(name), self.law, settings)
-                steps[name] = replace(found, made=with_draws(found.made, settings))
-            return steps[name]
-
-        smooth: Observations | None = None
-        made: list[Forecast] = []
-        for name in metrics:
-            metric = training.metric_named(name)
-            if not metric.is_share:
-                first = step(name)
-                made += [forecast_from_fit(first.made, t, settings, self.name, list(first.reasons)) for t in targets]
-                continue
-            loss = choose_intermediate(training, metric, self.intermediate, settings)
-            if smooth is None:
-                smooth = _for_links(training)
-            first = step(loss)
-            second = fit_link(smooth, loss, metric, self.link, settings)
-            made += [self._chain(first, second, metric, target, settings) for target in targets]
-        return made
-
-    def _chain(self, first: LossFit, second: Fit, metric: Metric, target: Target, settings: Settings) -> Forecast:
-        rng = np.random.default_rng([settings.seed, 2])
-        loss = predict_at(first.made, target, settings, rng)
-        flip = metric.unit == "error"
-        value = link_at(second, second.theta[None, :], np.array([loss.value]))
-        draws = np.empty(0)
-        if settings.draws:
-            theta = second.draws if second.draws is not None else np.tile(second.theta, (settings.draws, 1))
-            draws = link_at(second, theta, loss.draws)
-            if "noise" in settings.parts:
-                draws = draws + observation_noise(second, metric, draws, rng)
-        doubts = [*first.reasons, *doubts_of(first.made), *link_doubts(second, loss.value), *target_doubts(first.made, target)]
-        return Forecast(
-            target=target,
-            metric=metric,
-            method=self.name,
-            value=float(within_limits(metric, 1.0 - value if flip else value)[0]),
-            draws=within_limits(metric, 1.0 - draws if flip else draws),
-            parts=settings.parts,
-            reach=reach_of(first.made.points, target),
-            doubts=tuple(dict.fromkeys(doubts)),
-        )
-
-
-def _for_links(training: Observations) -> Observations:
-    """Smooth the checkpoints as the paper does, where runs have checkpoints to smooth."""
-    per_run = training.values.group_by("run", "metric").len()["len"]
-    if (per_run.median() or 0) < 2 * SMOOTHED:  # final values only, or nearly so
-        return training
-    return training.drop_first(DROPPED).moving_average(SMOOTHED)
-
-
-def fit_link(smooth: Observations, loss: str, metric: Metric, link: str, settings: Settings) -> Fit:
-    """Fit a link from a loss to a share on all checkpoints and the ideal point, by least squares, resampled by run.
-
-    Raises MethodError when loss and share were never measured together, FitError when rows are too few.
-    """
-    points = link_points(smooth, loss, metric)
-    made = fit(LAWS[link], points, objective="gaussian@linear", starts=settings.starts, seed=settings.seed)
-    if settings.draws and "coefficients" in settings.parts and points.run_count > 2:
-        made = resample_runs(made, settings.draws, seed=settings.seed)
-    return made
-
-
-def link_points(smooth: Observations, loss: str, metric: Metric) -> Points:
-    """Give the rows of a link, as accuracies, with the ideal point; raises MethodError when there are none."""
-    points = smooth.link(loss, metric.name)
-    if not len(points):
-        raise MethodError(
-            f"{loss} and {metric.name} were never measured on the same checkpoint; choose another --intermediate"
-        )
-    if metric.unit == "error":
-        points = replace(points, value=1.0 - points.value)
-    return points.with_known(IDEAL, 1.0)
-
-
-def link_at(made: Fit, theta: Array, loss: Array) -> Array:
-    """Compute a link (B,) with coefficients (B, p) at losses (B,), or one of either for all."""
-    B = max(len(theta), len(loss))
-    columns = {name: np.broadcast_to(theta[:, i], B) for i, name in enumerate(made.law.coefficients)}
-    return made.law.value(columns, {"L": np.broadcast_to(loss, B)})
-
-
-def observation_noise(made: Fit, metric: Metric, share: Array, rng: np.random.Generator) -> Array:
-    """Draw the noise (B,) of an observed share: the link's own spread, and at least that of sampling n items."""
-    spread = spread_draws(made, len(share), rng)
-    if metric.items is not None:
-        p = np.clip(share, 0.0, 1.0)
-        spread = np.sqrt(np.maximum(spread**2, p * (1.0 - p) / metric.items))
-    noise: Array = spread * rng.normal(size=len(share))
-    return noise
-
-
-def link_doubts(made: Fit, loss: float) -> list[str]:
-    """List the doubts about a link at a loss: hardly above chance in the data, or a slope from one end only."""
-    measured = made.points.value[~made.points.known]
-    found = []
-    chance = made.points.metric.chance
-    if chance is not None and measured.max() < chance + NEAR_CHANCE:
-        found.append(
-            f"no signal yet: the best run scores {measured.max():.1%}, chance is {chance:.1%}; the link's slope is a guess"
-        )
-    if measured.max() - measured.min() < NEAR_CHANCE:
-        found.append(f"flat: all runs score within {measured.max() - measured.min():.1%} of each other")
-    lowest = float(made.points.input("L")[~made.points.known].min())
-    if loss < lowest - (made.points.input("L")[~made.points.known].max() - lowest):
-        found.append("the loss forecast lies further below the data than the data are wide: the link is carried far")
-    return found
-
-
-NEAR_CHANCE = 0.05  # Chen 2024 (arXiv 2410.08527): a task has emerged 5 points above chance
+    source = (
+        "Bhagia 2024, arXiv 2412.04403, with a shared loss and Skaling (arXiv 2608.07222) for task bpb and Chinchilla"
+    )

@@ -35,7 +35,10 @@ def fit_loss(points: Points, law: str | Law, settings: Settings, objective: str 
     chosen, reasons = choose_law(points) if law == AUTO else (law_named(law) if isinstance(law, str) else law, [])
     if not (points.value > 0).all():
         objective = "gaussian@linear"
-        reasons = [*reasons, f"{points.metric.name} is not positive everywhere: fitted by least squares, not on its logarithm"]
+        reasons = [
+            *reasons,
+            f"{points.metric.name} is not positive everywhere: fitted by least squares, not on its logarithm",
+        ]
     return LossFit(fit(chosen, points, objective=objective, starts=settings.starts, seed=settings.seed), tuple(reasons))
 
 

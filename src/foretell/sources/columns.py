@@ -66,7 +66,7 @@ class ColumnExpression:
         try:
             formula = Formula(written)
         except FormulaError as error:
-            if difflib.get_close_matches(text, columns, n=1, cutoff=0.6):
+            if not words and difflib.get_close_matches(text, columns, n=1, cutoff=0.6):
                 raise UnknownName("column", text, columns) from None
             message = str(error).replace(repr(written), repr(text))
             for name, word in words.items():

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from foretell.errors import SourceError, TableError, UnknownName
-from foretell.sources.columns import ROW, ColumnExpression, labels, matching, numbers
+from foretell.sources.columns import ROW, ColumnExpression, labels, matching
 from foretell.sources.datafile import read_frame, stem
 from foretell.sources.mapping import ColumnMap
 from foretell.table import Observations, Run
@@ -132,7 +132,7 @@ def _rows(frame: pl.DataFrame, columns: ColumnMap, metrics: dict[str, ColumnExpr
         text = getattr(columns, name)
         made[name] = np.full(len(frame), np.nan) if text is None else ColumnExpression.read(text, known).evaluate(frame)
     for name, text in sorted(columns.attribute.items()):
-        if text in known and frame[text].dtype == pl.String and not _all_numbers(frame, text):
+        if text in known and _is_text(frame[text]):
             made[_ATTRIBUTE + name] = frame[text]
         else:
             made[_ATTRIBUTE + name] = ColumnExpression.read(text, known).evaluate(frame)
@@ -143,14 +143,12 @@ def _rows(frame: pl.DataFrame, columns: ColumnMap, metrics: dict[str, ColumnExpr
     return pl.DataFrame(made)
 
 
-def _all_numbers(frame: pl.DataFrame, column: str) -> bool:
-    try:
-        numbers(frame, column)
-    except TableError as error:
-        if "written nan" in str(error):
-            raise
+def _is_text(series: pl.Series) -> bool:
+    """Say whether a column holds words; a written nan counts as a number, so that it is refused as one."""
+    if series.dtype != pl.String:
         return False
-    return bool(frame[column].is_not_null().any())
+    known = series.drop_nulls()
+    return bool(known.str.strip_chars().cast(pl.Float64, strict=False).is_null().any())
 
 
 def _without_holes(rows: pl.DataFrame, needed: Sequence[str], notes: list[str]) -> pl.DataFrame:

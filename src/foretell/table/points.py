@@ -80,7 +80,7 @@ class Points:
     @property
     def known(self) -> NDArray[np.bool_]:
         """Say which rows are known beforehand (n,)."""
-        return self.run == KNOWN
+        return np.asarray(self.run == KNOWN, dtype=np.bool_)
 
     @property
     def run_count(self) -> int:

@@ -1,0 +1,167 @@
+"""A backtest: hide the larger runs, forecast them, and score what was said."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from foretell.errors import ForetellError, MethodError
+from foretell.forecast import Forecast, Method, Settings
+from foretell.judge.score import binomial_interval, interval_score
+from foretell.judge.split import Split, targets_of
+from foretell.judge.widen import widened
+
+Array = NDArray[np.float64]
+
+LEVELS = (0.5, 0.8, 0.9)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Hold a forecast beside what was measured, and beside what trivial baselines would have said."""
+
+    split: str
+    forecast: Forecast
+    measured: float
+    largest_run: float
+    chance: float | None
+
+    @property
+    def error(self) -> float:
+        """Give (forecast − measured)/measured for losses and values, forecast − measured for shares."""
+        return self._error(self.forecast.value)
+
+    @property
+    def largest_run_error(self) -> float:
+        """Give the error of copying the largest run that was fitted."""
+        return self._error(self.largest_run)
+
+    @property
+    def chance_error(self) -> float | None:
+        """Give the error of saying chance, where there is such a thing."""
+        return None if self.chance is None else self._error(self.chance)
+
+    def _error(self, value: float) -> float:
+        return value - self.measured if self.forecast.metric.is_share else (value - self.measured) / self.measured
+
+    def covered(self, level: float) -> bool:
+        """Say whether the interval at a level holds what was measured."""
+        low, high = self.forecast.interval(level)
+        return low <= self.measured <= high
+
+
+@dataclass(frozen=True)
+class Backtest:
+    """Hold the outcomes of hold-outs, and what could not be forecast."""
+
+    method: str
+    outcomes: tuple[Outcome, ...]
+    failures: tuple[str, ...] = field(default=())
+
+    def coverage(self, level: float) -> tuple[float, float, float, int]:
+        """Give the share of outcomes inside the interval, its 95 % binomial interval, and their number."""
+        inside = sum(outcome.covered(level) for outcome in self.outcomes)
+        n = len(self.outcomes)
+        low, high = binomial_interval(inside, n)
+        return (inside / n if n else float("nan")), low, high, n
+
+    def error(self, of: Callable[[Outcome], float | None] = lambda outcome: outcome.error) -> float:
+        """Give the mean |error|; of the forecasts, or of a baseline."""
+        errors = [abs(error) for outcome in self.outcomes if (error := of(outcome)) is not None]
+        return float(np.mean(errors)) if errors else float("nan")
+
+    def interval_score(self, level: float) -> float:
+        """Give the mean interval score (Gneiting 2007), relative to what was measured for losses; less is better."""
+        scores = []
+        for outcome in self.outcomes:
+            size = 1.0 if outcome.forecast.metric.is_share else abs(outcome.measured)
+            low, high = outcome.forecast.interval(level)
+            scores.append(interval_score(low / size, high / size, outcome.measured / size, level))
+        return float(np.mean(scores)) if scores else float("nan")
+
+    def of_metric(self, name: str) -> Backtest:
+        """Keep the outcomes of one metric."""
+        kept = tuple(outcome for outcome in self.outcomes if outcome.forecast.metric.name == name)
+        return Backtest(self.method, kept, self.failures)
+
+    @property
+    def metrics(self) -> list[str]:
+        """Name the metrics that were forecast."""
+        return sorted({outcome.forecast.metric.name for outcome in self.outcomes})
+
+    def to_json(self) -> dict[str, Any]:
+        """Give the summary of each metric and every outcome as plain values."""
+        return {
+            "method": self.method,
+            "metrics": {name: _summary(self.of_metric(name)) for name in self.metrics},
+            "all": _summary(self),
+            "outcomes": [
+                {"split": o.split, **o.forecast.to_json(0.8), "measured": o.measured, "error": o.error}
+                for o in self.outcomes
+            ],
+            "failures": list(self.failures),
+        }
+
+
+def _summary(backtest: Backtest) -> dict[str, Any]:
+    coverage = {}
+    for level in LEVELS:
+        share, low, high, _ = backtest.coverage(level)
+        coverage[f"{level:g}"] = {"share": share, "low": low, "high": high}
+    chance = backtest.error(lambda outcome: outcome.chance_error)
+    return {
+        "n": len(backtest.outcomes),
+        "mean_abs_error": backtest.error(),
+        "largest_run_error": backtest.error(lambda outcome: outcome.largest_run_error),
+        "chance_error": None if np.isnan(chance) else chance,
+        "interval_score_0.8": backtest.interval_score(0.8),
+        "coverage": coverage,
+    }
+
+
+def backtest(
+    method: Method,
+    splits: Sequence[Split],
+    metrics: Sequence[str],
+    settings: Settings,
+    *,
+    most_targets: int | None = 40,
+    progress: Callable[[str], object] = lambda _: None,
+) -> Backtest:
+    """Forecast the test part of every split from its fit part, and set each forecast beside its measurement.
+
+    At most `most_targets` rows a metric and split, spread evenly over compute. What a method cannot forecast is
+    listed among the failures, never left out silently. Raises MethodError when nothing at all could be forecast.
+    """
+    outcomes: list[Outcome] = []
+    failures: list[str] = []
+    for split in splits:
+        for name in metrics:
+            progress(f"{split.name}: {name}")
+            try:
+                outcomes += _outcomes(method, split, name, settings, most_targets)
+            except ForetellError as error:
+                failures.append(f"{split.name}, {name}: {error}")
+    if not outcomes:
+        raise MethodError(
+            f"{method.name} forecast nothing: {failures[0] if failures else 'there was nothing to forecast'}"
+        )
+    return Backtest(method.name, tuple(outcomes), tuple(failures))
+
+
+def _outcomes(method: Method, split: Split, name: str, settings: Settings, most: int | None) -> list[Outcome]:
+    fit = split.fit.training().metric(name)
+    rows = targets_of(split.test.metric(name))
+    if most is not None and len(rows) > most:
+        rows = [rows[round(i)] for i in np.linspace(0, len(rows) - 1, most)]
+    measured = {target.name: value for target, value in rows}
+    made = method.forecast(split.fit, [target for target, _ in rows], [name], settings)
+    largest = float(fit.value[np.lexsort((fit.run, fit.input("C")))[-1]])
+    return [
+        Outcome(split.name, forecast, measured[forecast.target.name], largest, forecast.metric.chance)
+        for forecast in widened(method, split.fit, made, settings)
+    ]

@@ -1,0 +1,21 @@
+"""Scores: numbers that say how good an interval was."""
+
+from __future__ import annotations
+
+
+def interval_score(low: float, high: float, measured: float, level: float) -> float:
+    """Give the interval score of Gneiting & Raftery 2007 (JASA 102, Eq. 43): width plus 2/(1 − level) for each miss."""
+    penalty = 2.0 / (1.0 - level)
+    return (high - low) + penalty * max(0.0, low - measured) + penalty * max(0.0, measured - high)
+
+
+def binomial_interval(successes: int, n: int, level: float = 0.95) -> tuple[float, float]:
+    """Give the exact (Clopper–Pearson) interval of a share of n; 0 to 1 when n is 0."""
+    from scipy.stats import beta
+
+    if n == 0:
+        return 0.0, 1.0
+    tail = (1.0 - level) / 2.0
+    low = 0.0 if successes == 0 else float(beta.ppf(tail, successes, n - successes + 1))
+    high = 1.0 if successes == n else float(beta.ppf(1.0 - tail, successes + 1, n - successes))
+    return low, high

@@ -1,0 +1,18 @@
+"""Huber's penalty on residuals, summed with its gradient, for the optimisers of SciPy."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+DELTA = 1e-3  # Hoffmann 2022, App. D.3; Bhagia 2024, Sec. 3.1
+
+
+def huber(residuals: Array, slopes: Array, delta: float = DELTA) -> tuple[float, Array]:
+    """Sum the penalty over residuals (n,), and give its gradient (p,) from their slopes (p, n) in p coefficients."""
+    size = np.abs(residuals)
+    penalty = np.where(size < delta, 0.5 * residuals**2, delta * (size - 0.5 * delta))
+    gradient: Array = slopes @ np.clip(residuals, -delta, delta)
+    return float(penalty.sum()), gradient

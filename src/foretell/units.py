@@ -50,6 +50,11 @@ def parse_tokens(text: str | float, N: float | None = None) -> float:
     return parse_count(text, "tokens")
 
 
+def parse_compute(text: str | float) -> float:
+    """Read training compute in FLOP: `1e21`, or a count with a suffix."""
+    return parse_count(text, "compute")
+
+
 def format_count(number: float, digits: int = 3) -> str:
     """Write a count as people do: `6.89B`, `3.95T`, `190M`; beyond Q, as `1.2e+21`."""
     if not math.isfinite(number):

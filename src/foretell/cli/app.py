@@ -5,6 +5,11 @@ from __future__ import annotations
 import typer
 
 from foretell.cli import read
+from foretell.cli.backtest import backtest
+from foretell.cli.demo import demo
+from foretell.cli.fit import fit
+from foretell.cli.laws import laws
+from foretell.cli.predict import predict
 
 app = typer.Typer(
     name="foretell",
@@ -13,4 +18,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+app.command()(demo)
 app.add_typer(read.app, name="read")
+app.command()(predict)
+app.command()(backtest)
+app.command()(fit)
+app.command()(laws)

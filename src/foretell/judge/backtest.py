@@ -7,15 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from foretell.errors import ForetellError, MethodError
+from foretell.errors import MethodError
 from foretell.forecast import Forecast, Method, Settings
+from foretell.judge.hidden import forecast_split
 from foretell.judge.score import binomial_interval, interval_score
-from foretell.judge.split import Split, targets_of
+from foretell.judge.split import Split
 from foretell.judge.widen import widened
-
-Array = NDArray[np.float64]
 
 LEVELS = (0.5, 0.8, 0.9)
 
@@ -140,28 +138,15 @@ def backtest(
     outcomes: list[Outcome] = []
     failures: list[str] = []
     for split in splits:
-        for name in metrics:
-            progress(f"{split.name}: {name}")
-            try:
-                outcomes += _outcomes(method, split, name, settings, most_targets)
-            except ForetellError as error:
-                failures.append(f"{split.name}, {name}: {error}")
+        progress(split.name)
+        hidden = forecast_split(method, split, metrics, settings, most_targets, failures)
+        wide = widened(method, split.fit, [forecast for forecast, _, _ in hidden], settings)
+        outcomes += [
+            Outcome(split.name, forecast, measured, largest, forecast.metric.chance)
+            for forecast, (_, measured, largest) in zip(wide, hidden, strict=True)
+        ]
     if not outcomes:
         raise MethodError(
             f"{method.name} forecast nothing: {failures[0] if failures else 'there was nothing to forecast'}"
         )
     return Backtest(method.name, tuple(outcomes), tuple(failures))
-
-
-def _outcomes(method: Method, split: Split, name: str, settings: Settings, most: int | None) -> list[Outcome]:
-    fit = split.fit.training().metric(name)
-    rows = targets_of(split.test.metric(name))
-    if most is not None and len(rows) > most:
-        rows = [rows[round(i)] for i in np.linspace(0, len(rows) - 1, most)]
-    measured = {target.name: value for target, value in rows}
-    made = method.forecast(split.fit, [target for target, _ in rows], [name], settings)
-    largest = float(fit.value[np.lexsort((fit.run, fit.input("C")))[-1]])
-    return [
-        Outcome(split.name, forecast, measured[forecast.target.name], largest, forecast.metric.chance)
-        for forecast in widened(method, split.fit, made, settings)
-    ]

@@ -92,7 +92,7 @@ def _rows(training: Observations, mask: pl.Series) -> Observations:
 def targets_of(points: Points) -> list[tuple[Target, float]]:
     """Make a target of every row, beside the value measured there, in the order of compute."""
     order = sorted(range(len(points)), key=lambda i: (points.input("C")[i], points.run[i]))
-    others = [name for name in points.inputs if name not in ("N", "D", "C", "M", "N_total", "L")]
+    others = [name for name in points.inputs if name not in ("N", "D", "C", "M", "N_total", "L", "chance")]
     several = len(set(points.run)) < len(points)
     made = []
     for i in order:

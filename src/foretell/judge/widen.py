@@ -9,7 +9,8 @@ import numpy as np
 
 from foretell.errors import ForetellError
 from foretell.forecast import Forecast, Method, Settings, within_limits
-from foretell.judge.split import Split, splits_of, targets_of
+from foretell.judge.hidden import forecast_split
+from foretell.judge.split import Split, splits_of
 from foretell.table import Metric, Observations
 
 PART = "form"
@@ -52,24 +53,13 @@ def widened(
 
 def _excess(method: Method, split: Split, names: Sequence[str], settings: Settings) -> dict[str, float]:
     """Give for each metric the mean of (error² − the draws' variance) per squared decade, at least zero."""
-    found = {}
-    for name in names:
-        try:
-            test = split.test.metric(name)
-            targets = targets_of(test)
-            step = max(1, len(targets) // MOST_TARGETS)
-            made = method.forecast(split.fit, [target for target, _ in targets][::step], [name], settings)
-        except ForetellError:  # too few rows below this cut: it says nothing, and the prior keeps its weight
-            continue
-        measured = {target.name: value for target, value in targets}
-        excess = []
-        for forecast in made:
-            size = 1.0 if forecast.metric.is_share else abs(measured[forecast.target.name])
-            error = (forecast.value - measured[forecast.target.name]) / size
-            spread = _spread(forecast) / size
-            excess.append((error**2 - spread**2) / max(forecast.reach, SHORTEST) ** 2)
-        found[name] = max(0.0, float(np.mean(excess)))
-    return found
+    excess: dict[str, list[float]] = {}
+    for forecast, measured, _ in forecast_split(method, split, names, settings, MOST_TARGETS):
+        size = 1.0 if forecast.metric.is_share else abs(measured)
+        error, spread = (forecast.value - measured) / size, _spread(forecast) / size
+        squared = (error**2 - spread**2) / max(forecast.reach, SHORTEST) ** 2
+        excess.setdefault(forecast.metric.name, []).append(squared)
+    return {name: max(0.0, float(np.mean(found))) for name, found in excess.items()}
 
 
 def _prior(metric: Metric) -> float:

@@ -13,8 +13,10 @@ from foretell.laws.links import LINKS
 LAWS: dict[str, Law] = {law.name: law for law in (*LOSS_LAWS, *LINKS)}
 
 
-def law_named(text: str) -> Law:
+def law_named(text: str, inputs: frozenset[str] = frozenset()) -> Law:
     """Give the catalogue's law of that name, or make one of a formula such as `E + A/N**alpha`.
+
+    `inputs` names what a formula may use beside N, D, C, …: the attributes that the data have.
 
     Raises UnknownName for a name that no law has, and FormulaError for text that is not plain arithmetic.
     """
@@ -22,7 +24,7 @@ def law_named(text: str) -> Law:
         return LAWS[text]
     if re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", text):
         raise UnknownName("law", text, LAWS)
-    return Law("formula", text)
+    return Law("formula", text, inputs=inputs)
 
 
 __all__ = ["LAWS", "LINKS", "LOSS_LAWS", "Coefficient", "Formula", "Law", "law_named"]

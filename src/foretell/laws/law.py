@@ -39,7 +39,7 @@ class Coefficient:
 
     def __post_init__(self) -> None:
         if not self.lower < self.upper:
-            raise FormulaError(f"a coefficient has the bounds {self.lower} and {self.upper}; the lower comes first")
+            raise FormulaError(f"a coefficient has the bounds {self.lower}, {self.upper}; put the lower first")
         if self.start and not self.lower <= self.start[0] < self.start[1] <= self.upper:
             raise FormulaError(f"the starts {self.start} lie outside the bounds {self.lower}, {self.upper}")
 
@@ -59,8 +59,8 @@ AMPLITUDE = Coefficient(start=(1e-2, 1e5), unit="that of the value")
 class Law:
     """Name a formula for a loss (or for a share in 0..1) in terms of inputs and coefficients.
 
-    Inputs are N, N_total, D, C, U, M = D/N, P, a loss `L`, shares `w_…`, and whatever `inputs` adds; every other name is
-    a coefficient, positive unless `bounds` says otherwise. Raises FormulaError for a formula that is not plain
+    Inputs are N, N_total, D, C, U, M = D/N, P, a loss `L`, shares `w_…`, and whatever `inputs` adds; every other name
+    is a coefficient, positive unless `bounds` says otherwise. Raises FormulaError for a formula that is not plain
     arithmetic, has no coefficient, or for bounds of a name that is not in it.
     """
 

@@ -50,7 +50,7 @@ def average_error(observations: Observations, tasks: Sequence[str], name: str = 
 
 
 def seventeen_tasks(observations: Observations) -> tuple[str, ...]:
-    """Name the accuracies on which any 0.154B model scores ≥ 10 points above the listed chance (paper, Sec. 3.1).
+    """Name the accuracies on which any 0.154B model scores ≥ 10 points above the listed chance.
 
     On the paper's own 24 such runs these are its 17 tasks. Raises MethodError when there is no such run.
     """

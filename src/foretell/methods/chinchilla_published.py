@@ -18,7 +18,7 @@ from foretell.table import Observations, Points
 
 Array = NDArray[np.float64]
 
-# App. D.3: the grid of starts of alpha, beta, e = log E, a = log A, b = log B.
+# The paper's grid of starts: of alpha, beta, e = log E, a = log A, b = log B.
 STARTS_EXPONENT = (0.0, 0.5, 1.0, 1.5, 2.0)
 STARTS_LOG_E = (-1.0, -0.5, 0.0, 0.5, 1.0)
 STARTS_LOG_AMPLITUDE = (0.0, 5.0, 10.0, 15.0, 20.0, 25.0)
@@ -33,7 +33,7 @@ STOPS_EARLY = (
 
 @dataclass(frozen=True)
 class ChinchillaLoss:
-    """Hold L = A/N^alpha + B/D^beta + E (paper, Eq. 2)."""
+    """Hold L = A/N^alpha + B/D^beta + E (paper, approach 3)."""
 
     A: float
     B: float
@@ -50,14 +50,14 @@ class ChinchillaLoss:
 class PublishedChinchilla:
     """Forecast losses by the law in N and D, fitted as the paper did: its penalty, optimiser and grid of starts.
 
-    `starts` takes that many of the grid's 4,500 starts, evenly spread; each costs about 5 ms (measured on 240 rows). Raises
-    MethodError for a number of starts that the grid does not have.
+    `starts` takes that many of the grid's 4,500 starts, evenly spread; each costs about 4 ms (measured on 240 rows).
+    Raises MethodError for a number of starts that the grid does not have.
     """
 
     starts: int = len(GRID)
 
     name = "chinchilla"
-    source = "Hoffmann 2022, arXiv 2203.15556, approach 3, App. D.3"
+    source = "Hoffmann 2022, arXiv 2203.15556, approach 3, with its own penalty, optimiser and starts"
 
     def __post_init__(self) -> None:
         if not 1 <= self.starts <= len(GRID):
@@ -96,7 +96,7 @@ class PublishedChinchilla:
 
 
 def mean_penalty(theta: Array, log_N: Array, log_D: Array, log_loss: Array) -> tuple[float, Array]:
-    """Average Huber's penalty of log losses, written as a log-sum-exp, over the rows, with its gradient (paper, Eq. 10)."""
+    """Average Huber's penalty of log losses, a log-sum-exp, over the rows, with its gradient (paper, approach 3)."""
     alpha, beta, log_E, log_A, log_B = theta
     terms = np.stack([log_A - alpha * log_N, log_B - beta * log_D, np.full_like(log_N, log_E)])
     highest = terms.max(axis=0)

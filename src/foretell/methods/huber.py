@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-DELTA = 1e-3  # Hoffmann 2022, App. D.3; Bhagia 2024, Sec. 3.1
+DELTA = 1e-3  # Hoffmann 2022 (arXiv 2203.15556), approach 3; Bhagia 2024 (arXiv 2412.04403), released code
 
 
 def huber(residuals: Array, slopes: Array, delta: float = DELTA) -> tuple[float, Array]:

@@ -19,10 +19,10 @@ from foretell.table import Metric, Observations, Points
 Array = NDArray[np.float64]
 
 OWN = "bpb"  # each task's own bits per byte of the correct answer
-DROPPED = 0.1  # of each run's checkpoints, before the link is fitted (paper, Sec. 3.2)
-SMOOTHED = 5  # checkpoints in the moving average on both axes (paper, Sec. 3.2)
+DROPPED = 0.1  # of each run's checkpoints, before the link is fitted (released: --skip_perc 0.1)
+SMOOTHED = 5  # checkpoints in the moving average on both axes (released: --moving_avg 5)
 IDEAL_LOSS, IDEAL_ACCURACY = 0.0, 1.0  # the paper's extra point of step 2
-AT_BOUND = 1e-6  # of a bound; measured: SciPy's TRF ends within 1e-9 of it, its L-BFGS-B on it
+AT_BOUND = 1e-6  # of a bound; measured on the ladder: TRF ends within 1e-11, L-BFGS-B on it
 
 
 class Guess(NamedTuple):
@@ -47,7 +47,7 @@ LINK = {"L0": Guess(0.9, 0.0, math.inf), "k": Guess(3.0, 0.0, math.inf), "b": Gu
 
 @dataclass(frozen=True)
 class LossInND:
-    """Hold step 1: L = A/N^alpha + B/D^beta + E, in the loss's own unit (paper, Eq. 1)."""
+    """Hold step 1: L = A/N^alpha + B/D^beta + E, in the loss's own unit (released `chinchilla_n_d_fit`)."""
 
     A: float
     B: float
@@ -61,7 +61,13 @@ class LossInND:
 
     def doubts(self) -> list[str]:
         """List the coefficients that ended on a bound."""
-        reached = {"log_A": math.log(self.A), "log_B": math.log(self.B), "alpha": self.alpha, "beta": self.beta, "E": self.E}
+        reached = {
+            "log_A": math.log(self.A),
+            "log_B": math.log(self.B),
+            "alpha": self.alpha,
+            "beta": self.beta,
+            "E": self.E,
+        }
         return _on_bounds("step 1", reached, IN_N_AND_D)
 
 
@@ -89,7 +95,7 @@ class LossInC:
 
 @dataclass(frozen=True)
 class AccuracyInLoss:
-    """Hold step 2: Acc = a/(1 + exp(−k (L − L0))) + b (paper, Eq. 2)."""
+    """Hold step 2: Acc = a/(1 + exp(−k (L − L0))) + b (released `sigmoid`)."""
 
     a: float
     L0: float
@@ -111,9 +117,9 @@ class PublishedLadder:
     """Forecast accuracy in two steps as the paper did: one start each, through SciPy's L-BFGS-B and TRF.
 
     `intermediate` is `bpb` for each task's own bits per byte of the correct answer, or a loss metric that all tasks
-    share (`c4/loss`). `from_compute` takes the released variant in C. `ideal_point` adds accuracy 1 at loss 0 to step 2. A
-    loss metric is forecast by step 1 alone. Step 2 starts at a = chance − 1; the released predict.py passed a flag in
-    chance's place, which starts it at −1 and ruins two tasks with C4 loss.
+    share (`c4/loss`). `from_compute` takes the released variant in C. `ideal_point` adds accuracy 1 at loss 0 to step
+    2. A loss metric is forecast by step 1 alone. Step 2 starts at a = chance − 1; the released predict.py passed a
+    flag in chance's place, which starts it at −1 and ruins two tasks with C4 loss.
     """
 
     intermediate: str = OWN
@@ -249,7 +255,9 @@ def _minimise(objective: Any, guesses: Mapping[str, Guess], points: Points) -> t
             options={"ftol": 0.0, "gtol": 1e-10, "maxiter": 1_000_000},
         )
     if not (np.isfinite(found.fun) and np.isfinite(found.x).all()):
-        raise FitError(f"the published fit of {points.metric.name} ended at {found.x}, which is no fit: {found.message}")
+        raise FitError(
+            f"the published fit of {points.metric.name} ended at {found.x}, which is no fit: {found.message}"
+        )
     return tuple(float(value) for value in found.x)
 
 

@@ -1,4 +1,4 @@
-"""The law of over-trained models exactly as its paper fitted it (Gadre 2024, arXiv 2403.08540; code: mlfoundations/scaling)."""
+"""The over-training law exactly as its paper fitted it (Gadre 2024, arXiv 2403.08540; code: mlfoundations/scaling)."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class OvertrainedLoss:
 
 @dataclass(frozen=True)
 class ErrorInLoss:
-    """Hold Err = epsilon − k exp(−gamma L) (paper, Eq. 5)."""
+    """Hold Err = epsilon − k exp(−gamma L) (released `fit_ds`)."""
 
     epsilon: float
     k: float
@@ -62,8 +62,8 @@ class ErrorInLoss:
 class PublishedOvertrained:
     """Forecast losses, accuracies and average errors of over-trained models from the paper's five and six runs.
 
-    `family` is the training set of the runs and the targets (the study's only one if not given). `loss` is the loss that
-    leads to errors: C4 validation for every training set. Any other loss is forecast by a law of its own.
+    `family` is the training set of the runs and the targets (the study's only one if not given). `loss` leads to
+    errors: C4 validation for every training set. Any other loss is forecast by a law of its own.
     """
 
     family: str | None = None
@@ -79,23 +79,29 @@ class PublishedOvertrained:
 
         Targets count N with embeddings. Where the error's fit does not converge (the paper's fails on two tasks), the
         error of the largest fitted run is copied, and a doubt says so. Raises MethodError for a study that counts N
-        without embeddings or a metric that is neither loss, accuracy nor error, FitError when one of Table 2's runs is missing.
+        without embeddings or a metric that is neither loss, accuracy nor error, FitError when one of Table 2's runs
+        is missing.
         """
         if observations.law_N != "N_total":
-            raise MethodError(f"the paper counts N with embeddings, this study's laws use {observations.law_N}; read N_total")
+            raise MethodError(
+                f"the paper counts N with embeddings, this study's laws use {observations.law_N}; read N_total"
+            )
         mine = self._of_family(observations.training())
+        laws: dict[str, tuple[Points, OvertrainedLoss]] = {}
         made: list[Forecast] = []
         for name in metrics:
             metric = mine.metric_named(name)
             if not metric.is_loss and not metric.is_share:
                 raise MethodError(f"{name} is {metric.unit}; the paper forecasts losses, accuracies and errors")
-            points = chosen_runs(mine.metric(name if metric.is_loss else self.loss), LOSS_RUNS)
-            law = fit_loss(points)
-            losses = [law.loss(target.N, target.D / target.N) for target in targets]
-            if metric.is_loss:
-                values, doubts = losses, []
-            else:
-                values, doubts = self._shares(mine, name, losses)
+            leading = name if metric.is_loss else self.loss
+            if leading not in laws:
+                points = chosen_runs(mine.metric(leading), LOSS_RUNS)
+                laws[leading] = points, fit_loss(points)
+            points, law = laws[leading]
+            values = [law.loss(target.N, target.D / target.N) for target in targets]
+            doubts: list[str] = []
+            if metric.is_share:
+                values, doubts = self._shares(mine, name, values)
             for target, value in zip(targets, values, strict=True):
                 made.append(point_forecast(self.name, target, metric, value, points, doubts))
         return made
@@ -121,7 +127,9 @@ class PublishedOvertrained:
         families = sorted(set(training.runs["family"]))
         if self.family is None:
             if len(families) != 1:
-                raise MethodError(f"the study holds the families {', '.join(families)}; say which one is to be forecast")
+                raise MethodError(
+                    f"the study holds the families {', '.join(families)}; say which one is to be forecast"
+                )
             return training
         if self.family not in families:
             raise UnknownName("family", self.family, families)
@@ -132,14 +140,14 @@ class PublishedOvertrained:
 
 def chosen_runs(points: Points, wanted: Sequence[tuple[int, int]]) -> Points:
     """Keep one row for each (N_total, M), in that order; raises FitError when one is missing or there twice."""
-    N, M = points.input("N_total"), points.input("D") / points.input("N_total")
+    sizes, M = points.input("N_total"), points.input("D") / points.input("N_total")
     rows: list[int] = []
     for N_total, multiplier in wanted:
-        found = np.flatnonzero((N == N_total) & (np.abs(M / multiplier - 1.0) < SAME_M))
+        found = np.flatnonzero((sizes == N_total) & (np.abs(M / multiplier - 1.0) < SAME_M))
         if len(found) != 1:
             raise FitError(
-                f"{len(found)} runs of {points.metric.name} have N_total = {N_total:,} and M = {multiplier}; the published "
-                "fit needs exactly one of each run of the paper's Table 2"
+                f"{len(found)} runs of {points.metric.name} have N_total = {N_total:,} and M = {multiplier}; the "
+                "published fit needs exactly one of each run of the paper's Table 2"
             )
         rows.append(int(found[0]))
     return points.take(np.array(rows, dtype=np.intp))
@@ -155,7 +163,9 @@ def fit_loss(points: Points) -> OvertrainedLoss:
         if converged and (best is None or squares < best[0]):
             best = squares, theta
     if best is None:
-        raise FitError(f"no start of the published fit of {points.metric.name} converges in {EVALUATIONS:,} evaluations")
+        raise FitError(
+            f"no start of the published fit of {points.metric.name} converges in {EVALUATIONS:,} evaluations"
+        )
     A, B, exponent, E = (float(value) for value in best[1])
     return OvertrainedLoss(A=A, B=B, eta=-0.5 * exponent, E=E)
 
@@ -169,7 +179,9 @@ def fit_error(loss: Array, error: Array, name: str) -> ErrorInLoss:
 
     theta, converged = _levenberg_marquardt(residuals, (1.0, 1.0, 1.0))
     if not converged:
-        raise FitError(f"the published fit of {name} to {len(loss)} runs does not converge in {EVALUATIONS:,} evaluations")
+        raise FitError(
+            f"the published fit of {name} to {len(loss)} runs does not converge in {EVALUATIONS:,} evaluations"
+        )
     k, gamma, epsilon = (float(value) for value in theta)
     return ErrorInLoss(epsilon=epsilon, k=k, gamma=gamma)
 

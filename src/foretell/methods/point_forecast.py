@@ -22,10 +22,15 @@ def point_forecast(
     a finite number.
     """
     if not np.isfinite(value):
-        raise FitError(f"the published fit gives {value} for {metric.name} at {target.label}; its optimiser went astray")
+        raise FitError(
+            f"the published fit gives {value} for {metric.name} at {target.label}; its optimiser went astray"
+        )
     kept = float(within_limits(metric, np.array([value]))[0])
     if kept != value:
-        doubts = (*doubts, f"the published curve gives {value:.4g}, which {metric.unit} cannot be: brought back to {kept:g}")
+        doubts = (
+            *doubts,
+            f"the published curve gives {value:.4g}, which {metric.unit} cannot be: brought back to {kept:g}",
+        )
     return Forecast(
         target=target,
         metric=metric,

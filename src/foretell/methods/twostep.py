@@ -136,7 +136,9 @@ def link_at(made: Fit, theta: Array, loss: Array) -> Array:
     """Compute a link (B,) with coefficients (B, p) at losses (B,), or one of either for all."""
     B = max(len(theta), len(loss))
     columns = {name: np.broadcast_to(theta[:, i], B) for i, name in enumerate(made.law.coefficients)}
-    return made.law.value(columns, {"L": np.broadcast_to(loss, B)})
+    chance = made.points.metric.chance
+    inputs = {} if chance is None else {"chance": np.full(B, chance)}
+    return made.law.value(columns, {"L": np.broadcast_to(loss, B), **inputs})
 
 
 def observation_noise(made: Fit, metric: Metric, share: Array, rng: np.random.Generator) -> Array:
@@ -156,7 +158,7 @@ def link_doubts(made: Fit, loss: float) -> list[str]:
     chance = made.points.metric.chance
     if chance is not None and measured.max() < chance + NEAR_CHANCE:
         found.append(
-            f"no signal yet: the best run scores {measured.max():.1%}, chance is {chance:.1%}; the link's slope is a guess"
+            f"no signal yet: the best run scores {measured.max():.1%}, chance is {chance:.1%}; the slope is a guess"
         )
     if measured.max() - measured.min() < NEAR_CHANCE:
         found.append(f"flat: all runs score within {measured.max() - measured.min():.1%} of each other")

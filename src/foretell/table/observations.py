@@ -270,6 +270,8 @@ class Observations:
         inputs["C"] = np.where(np.isnan(inputs["C"]), 6.0 * counted * inputs["D"], inputs["C"])
         if "L" in values.columns:
             inputs["L"] = values["L"].to_numpy()
+        if metric.chance is not None:
+            inputs["chance"] = np.full(len(rows), metric.chance)
         items = rows["items"].fill_null(metric.items if metric.items is not None else math.nan)
         return Points(
             metric=metric,
@@ -278,6 +280,11 @@ class Observations:
             value=rows["value"].to_numpy(),
             items=items.cast(pl.Float64).to_numpy(),
         )
+
+    @property
+    def attributes(self) -> list[str]:
+        """Name the numeric attributes that tell runs, or the rows of one run, apart."""
+        return [*self._run_attributes(), *(c for c in self.values.columns if c not in VALUE_COLUMNS)]
 
     def _run_attributes(self) -> list[str]:
         return [c for c in self.runs.columns if c not in RUN_COLUMNS and self.runs[c].dtype == pl.Float64]

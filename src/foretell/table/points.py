@@ -65,14 +65,17 @@ class Points:
     def with_known(self, inputs: Mapping[str, float], value: float) -> Points:
         """Add a row that is known beforehand, such as accuracy 1 at loss 0; it is in every resample.
 
-        Only the named inputs are kept. Raises TableError for an input that these points do not have.
+        Of the other inputs only those that are the same on all rows are kept, such as chance. Raises TableError
+        for an input that these points do not have.
         """
         for name in inputs:
             self.input(name)
+        constant = {name: float(column[0]) for name, column in self.inputs.items() if np.ptp(column) == 0}
+        kept = {**constant, **inputs}
         return Points(
             metric=self.metric,
             run=np.append(self.run, KNOWN),
-            inputs={name: np.append(self.inputs[name], inputs[name]) for name in inputs},
+            inputs={name: np.append(self.inputs[name], number) for name, number in kept.items()},
             value=np.append(self.value, value),
             items=np.append(self.items, np.nan),
         )

@@ -1,0 +1,133 @@
+"""What a notebook or the command line asks for: open, forecast, backtest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from foretell.errors import FitError, MethodError
+from foretell.fitting import Fit, Objective, fit, redraw_noise, resample_runs
+from foretell.forecast import Forecast, Method, Settings, Target, held_out_targets
+from foretell.judge import Backtest, backtest, splits_of, widened
+from foretell.laws import Law, law_named
+from foretell.methods import DEFAULT, method_named
+from foretell.table import Metric, Observations, open_study
+from foretell.units import parse_compute, parse_count, parse_tokens
+
+RESAMPLERS = {"runs": resample_runs, "noise": redraw_noise}
+
+
+def target(N: str | float, D: str | float, C: str | float | None = None, name: str = "") -> Target:
+    """Make a target from quantities as people write them: `target("13B", "5T")`, `target("7B", "10xC")`."""
+    parameters = parse_count(N, "N")
+    return Target(parameters, parse_tokens(D, parameters), None if C is None else parse_compute(C), name)
+
+
+def metrics_of(observations: Observations, wanted: Sequence[str] = ()) -> list[str]:
+    """Name the metrics that are meant: those wanted (a task `arc_easy` means `arc_easy/acc`), or every accuracy.
+
+    Without accuracies, every loss; without those, every metric. Raises UnknownName for a metric that is not there.
+    """
+    known = observations.metrics
+    if wanted:
+        return [
+            name if name in known or f"{name}/acc" not in known else f"{name}/acc"
+            for name in wanted
+            if name in known or f"{name}/acc" in known or observations.metric_named(name)
+        ]
+
+    def named(of: Callable[[Metric], bool]) -> list[str]:
+        return [name for name, metric in known.items() if of(metric)]
+
+    return named(lambda m: m.is_share) or named(lambda m: m.is_loss) or sorted(known)
+
+
+def predict(
+    observations: Observations,
+    targets: Sequence[Target] = (),
+    metrics: Sequence[str] = (),
+    *,
+    method: str | Method = DEFAULT,
+    settings: Settings | None = None,
+    failures: list[str] | None = None,
+    **options: Any,
+) -> list[Forecast]:
+    """Forecast metrics of targets, with every part of the interval that `settings` asks for.
+
+    Without targets, the runs that are held out are forecast; without metrics, every task. `options` are the method's
+    own. Where several metrics are asked for, those that cannot be forecast are written to `failures`; raises the first
+    error where none can, or where `failures` is not given.
+    """
+    chosen = method_named(method, **options) if isinstance(method, str) else method
+    how = settings or Settings()
+    aims = list(targets) or held_out_targets(observations)
+    if not aims:
+        raise MethodError("there is no target: give N and D, or a study that holds runs out")
+    training = observations.training()
+    names = metrics_of(observations, metrics)
+    try:
+        return widened(chosen, training, chosen.forecast(training, aims, names, how), how)
+    except (FitError, MethodError):
+        if failures is None or len(names) == 1:
+            raise
+    made: list[Forecast] = []
+    for name in names:
+        try:
+            made += widened(chosen, training, chosen.forecast(training, aims, [name], how), how)
+        except (FitError, MethodError) as error:
+            failures.append(f"{name}: {error}")
+    if not made:
+        raise MethodError(f"no metric could be forecast; the first: {failures[0]}")
+    return made
+
+
+def judge(
+    observations: Observations,
+    metrics: Sequence[str] = (),
+    *,
+    by: str = "C",
+    method: str | Method = DEFAULT,
+    settings: Settings | None = None,
+    progress: Callable[[str], object] = lambda _: None,
+    **options: Any,
+) -> Backtest:
+    """Backtest a method on hold-outs by C, N, D, family, or on the runs held out."""
+    chosen = method_named(method, **options) if isinstance(method, str) else method
+    names = metrics_of(observations, metrics)
+    return backtest(chosen, splits_of(observations, by), names, settings or Settings(draws=400), progress=progress)
+
+
+def fit_metric(
+    observations: Observations,
+    law: str | Law,
+    metric: str,
+    *,
+    through: str | None = None,
+    objective: str | Objective = "",
+    starts: int = 128,
+    draws: int = 1000,
+    resample: str = "runs",
+    seed: int = 0,
+) -> Fit:
+    """Fit a law to a metric of the runs that are not held out, and resample it.
+
+    `through` names the loss that a link takes as its input `L`. Raises MethodError when a link has none.
+    """
+    training = observations.training()
+    chosen = law_named(law, frozenset(training.attributes)) if isinstance(law, str) else law
+    if "L" in chosen.variables:
+        loss = through or training.shared_loss
+        if loss is None:
+            raise MethodError(f"the law {chosen.name} is a link: name the loss it takes as L (--through c4/loss)")
+        points = training.link(loss, training.metric_named(metric).name)
+    else:
+        points = training.metric(metric)
+    meant = objective or ("gaussian" if points.metric.is_share else "huber:1e-3")
+    made = fit(chosen, points, objective=meant, starts=starts, seed=seed)
+    return RESAMPLERS[resample](made, draws, seed=seed) if draws else made
+
+
+def open(path: str | Path) -> Observations:
+    """Open a study folder."""
+    return open_study(path)

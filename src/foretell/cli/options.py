@@ -1,0 +1,55 @@
+"""The options that several verbs share, so that each is called the same everywhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Study = Annotated[Path, typer.Argument(help="The study folder, made by `foretell read`.", show_default=False)]
+Metrics = Annotated[
+    list[str] | None,
+    typer.Option("--metric", "--task", help="A metric (c4/loss) or task (arc_easy); repeat for more. [every task]"),
+]
+MethodName = Annotated[str, typer.Option("--method", help="ladder, overtrained or chinchilla.")]
+LawName = Annotated[str | None, typer.Option("--law", help="The loss law of the method. [the method's own]")]
+LinkName = Annotated[str | None, typer.Option("--link", help="The link from loss to accuracy. [the method's own]")]
+Intermediate = Annotated[
+    str | None,
+    typer.Option("--intermediate", help="The loss on the way to accuracy: a metric, or bpb for each task's own."),
+]
+AsPublished = Annotated[
+    bool, typer.Option("--as-published", help="The paper's own optimiser, start and bounds; it gives no interval.")
+]
+FromCompute = Annotated[
+    bool, typer.Option("--from-compute", help="With --as-published: the ladder's law in C instead of N and D.")
+]
+Where = Annotated[
+    str | None, typer.Option("--where", help="Only the runs for which this SQL holds, such as 'N <= 1.3e9'.")
+]
+Level = Annotated[float, typer.Option("--level", help="Confidence of the interval, 0 to 1.")]
+Parts = Annotated[str, typer.Option("--parts", help="What the interval contains: coefficients,noise,form or all.")]
+Draws = Annotated[int, typer.Option("--draws", help="Resamples behind an interval.")]
+Starts = Annotated[int, typer.Option("--starts", help="Starts of every fit.")]
+Seed = Annotated[int, typer.Option("--seed", help="Randomness: the same seed gives the same numbers.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+
+
+def method_options(
+    law: str | None = None,
+    link: str | None = None,
+    intermediate: str | None = None,
+    *,
+    as_published: bool = False,
+    from_compute: bool = False,
+) -> dict[str, str | bool]:
+    """Collect the options of a method that were given."""
+    given: dict[str, str | bool | None] = {
+        "law": law,
+        "link": link,
+        "intermediate": intermediate,
+        "as_published": as_published or None,
+        "from_compute": from_compute or None,
+    }
+    return {name: value for name, value in given.items() if value is not None}

@@ -1,0 +1,92 @@
+"""What the verbs print: numbers rounded with their doubt, tables, JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from foretell.forecast import Forecast
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Make a console; wide enough for a table when the output is no terminal."""
+    from rich.console import Console
+
+    made = Console(stderr=stderr, highlight=False)
+    if not made.is_terminal:
+        made = Console(stderr=stderr, highlight=False, width=140, soft_wrap=True)
+    return made
+
+
+def print_json(value: Any) -> None:
+    """Print a value as JSON; numbers that are not finite become null."""
+    print(json.dumps(_finite(value), ensure_ascii=False, indent=2, allow_nan=False))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
+    return value
+
+
+@contextmanager
+def working(message: str, *, quiet: bool) -> Iterator[None]:
+    """Show on the error stream that work is going on."""
+    if quiet:
+        yield
+        return
+    with console(stderr=True).status(message):
+        yield
+
+
+def rounded(value: float, error: float) -> str:
+    """Write a value with its standard error in the last digits: `1.692(4)`; without an error, four digits."""
+    if not (math.isfinite(error) and error > 0) or not math.isfinite(value):
+        return f"{value:.4g}"
+    digits = -math.floor(math.log10(error))
+    if digits > 12 or digits < -3 or abs(value) >= 1e5:
+        return f"{value:.4g} ± {error:.1g}"
+    last = round(error * 10**digits)
+    if last == 10:  # 0.096 rounds to 0.10
+        digits, last = digits - 1, 1
+    if digits <= 0:
+        return f"{round(value, digits):.0f}({last * 10**-digits:.0f})"
+    return f"{value:.{digits}f}({last})"
+
+
+def percent(share: float) -> str:
+    """Write a share 0..1 in points."""
+    return f"{100 * share:.1f}"
+
+
+def forecast_cells(forecast: Forecast, level: float) -> tuple[str, str]:
+    """Write a forecast's value and interval in its metric's way: points for shares, four digits otherwise."""
+    share = forecast.metric.is_share
+    value = percent(forecast.value) if share else f"{forecast.value:.4g}"
+    if not len(forecast.draws):
+        return value, "none"
+    low, high = forecast.interval(level)
+    return value, f"[{percent(low)}, {percent(high)}]" if share else f"[{low:.4g}, {high:.4g}]"
+
+
+def print_doubts(doubts: Sequence[tuple[str, str]]) -> None:
+    """Print each doubt once, with what it is about."""
+    about: dict[str, list[str]] = {}
+    for subject, doubt in doubts:
+        about.setdefault(doubt, []).append(subject)
+    out = console()
+    for doubt, subjects in about.items():
+        named = list(dict.fromkeys(subjects))
+        of = ", ".join(named[:3]) + (f" and {len(named) - 3} more" if len(named) > 3 else "")
+        out.print("  [yellow]doubt[/] ", end="")
+        out.print(f"{doubt} ({of})" if of else doubt, markup=False)

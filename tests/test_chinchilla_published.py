@@ -41,17 +41,16 @@ def test_the_gradient_is_the_penaltys_slope():
 def test_it_stops_short_of_the_least_penalty_as_the_paper_did():
     rows = points()
     law = PublishedChinchilla(starts=200).fit(rows)
-    assert 1.05 * TRUE_LEAST < summed(law, rows) < 1.5 * TRUE_LEAST
+    assert summed(law, rows) / TRUE_LEAST == pytest.approx(1.09, abs=0.02)
 
 
 @pytest.mark.slow
 def test_the_whole_grid_ends_where_it_was_measured_to_end():
     rows = points()
     law = PublishedChinchilla().fit(rows)
-    assert law.A == pytest.approx(839.7, rel=0.01)
-    assert law.B == pytest.approx(683.3, rel=0.01)
-    assert [law.alpha, law.beta, law.E] == pytest.approx([0.3803, 0.3107, 1.7820], abs=2e-3)
-    assert summed(law, rows) == pytest.approx(1.10838e-3, rel=1e-3)
+    np.testing.assert_allclose([law.A, law.B], [840, 685], rtol=0.04)  # how sums round moves A by 2 %
+    np.testing.assert_allclose([law.alpha, law.beta, law.E], [0.380, 0.311, 1.782], atol=4e-3)
+    assert summed(law, rows) / TRUE_LEAST == pytest.approx(1.089, abs=0.003)
 
 
 def test_order_of_rows_changes_nothing():

@@ -12,8 +12,8 @@ from typing import Any
 
 from foretell.fitting import elementary
 from foretell.fitting.objective import Objective
-from foretell.laws.cache import cache_folder
-from foretell.laws.derivatives import Code, write_whole
+from foretell.laws.cache import cache_folder, write_whole
+from foretell.laws.derivatives import Code
 from foretell.laws.law import Law
 
 # void(theta (q,), features (f, n), target (n,), weight (n,), parameter, n rows used, out (1 + q + q(q+1)/2,))
@@ -123,7 +123,7 @@ def _load(source: str) -> Callable[..., None]:
     name = f"foretell_kernel_{digest}"
     path = cache_folder() / f"{name}.py"
     if not path.exists():
-        write_whole(path, source)
+        write_whole(path, source.encode())
     specification = importlib.util.spec_from_file_location(name, path)
     assert specification is not None
     assert specification.loader is not None

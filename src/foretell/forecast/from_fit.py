@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foretell.errors import FitError
-from foretell.fitting import Fit, doubts_of, reach_doubts, redraw_noise
+from foretell.fitting import Fit, reach_doubts, redraw_noise
 from foretell.fitting.resample import spread_draws
 from foretell.forecast.forecast import Forecast, within_limits
 from foretell.forecast.method import Settings
@@ -55,8 +55,8 @@ def predict_at(made: Fit, target: Target, settings: Settings, rng: np.random.Gen
     return Prediction(value, draws)
 
 
-def forecast_from_fit(made: Fit, target: Target, settings: Settings, method: str, more_doubts: list[str]) -> Forecast:
-    """Forecast a fitted metric of a target."""
+def forecast_from_fit(made: Fit, target: Target, settings: Settings, method: str, doubts: tuple[str, ...]) -> Forecast:
+    """Forecast a fitted metric of a target; `doubts` are the fit's, to which the target's are added."""
     rng = np.random.default_rng([settings.seed, 1])
     predicted = predict_at(made, target, settings, rng)
     metric = made.points.metric
@@ -68,7 +68,7 @@ def forecast_from_fit(made: Fit, target: Target, settings: Settings, method: str
         draws=within_limits(metric, predicted.draws),
         parts=settings.parts,
         reach=reach_of(made.points, target),
-        doubts=tuple(dict.fromkeys([*more_doubts, *doubts_of(made), *target_doubts(made, target)])),
+        doubts=tuple(dict.fromkeys([*doubts, *target_doubts(made, target)])),
     )
 
 

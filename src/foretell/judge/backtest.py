@@ -140,13 +140,19 @@ def backtest(
     for split in splits:
         progress(split.name)
         hidden = forecast_split(method, split, metrics, settings, most_targets, failures)
-        wide = widened(method, split.fit, [forecast for forecast, _, _ in hidden], settings)
+        wide = widened(method, split.fit, [forecast for forecast, _ in hidden], settings)
+        largest = {name: _largest(split, name) for name in {forecast.metric.name for forecast in wide}}
         outcomes += [
-            Outcome(split.name, forecast, measured, largest, forecast.metric.chance)
-            for forecast, (_, measured, largest) in zip(wide, hidden, strict=True)
+            Outcome(split.name, forecast, measured, largest[forecast.metric.name], forecast.metric.chance)
+            for forecast, (_, measured) in zip(wide, hidden, strict=True)
         ]
     if not outcomes:
         raise MethodError(
             f"{method.name} forecast nothing: {failures[0] if failures else 'there was nothing to forecast'}"
         )
     return Backtest(method.name, tuple(outcomes), tuple(failures))
+
+
+def _largest(split: Split, name: str) -> float:
+    points = split.fit.training().metric(name)
+    return float(points.value[np.lexsort((points.run, points.input("C")))[-1]])

@@ -18,8 +18,8 @@ def forecast_split(
     settings: Settings,
     most: int | None,
     failures: list[str] | None = None,
-) -> list[tuple[Forecast, float, float]]:
-    """Forecast the hidden rows of each metric; give forecast, measured value, and the largest fitted run's value.
+) -> list[tuple[Forecast, float]]:
+    """Forecast the hidden rows of each metric; give each forecast beside what was measured.
 
     At most `most` rows a metric, spread evenly over compute. Metrics that share their rows are forecast together. A
     metric that cannot be forecast is left out, and written to `failures`.
@@ -33,11 +33,10 @@ def forecast_split(
         key = tuple(target.name for target, _ in rows)
         targets[key] = [target for target, _ in rows]
         together.setdefault(key, {})[name] = {target.name: value for target, value in rows}
-    made: list[tuple[Forecast, float, float]] = []
+    made: list[tuple[Forecast, float]] = []
     for key, measured in together.items():
         forecasts = _forecast(method, split, targets[key], list(measured), settings, failures)
-        largest = {name: _largest(split, name) for name in {forecast.metric.name for forecast in forecasts}}
-        made += [(f, measured[f.metric.name][f.target.name], largest[f.metric.name]) for f in forecasts]
+        made += [(forecast, measured[forecast.metric.name][forecast.target.name]) for forecast in forecasts]
     return made
 
 
@@ -59,8 +58,3 @@ def _forecast(
                 failures.append(f"{split.name}, {names[0]}: {error}")
             return []
     return [f for name in names for f in _forecast(method, split, targets, [name], settings, failures)]
-
-
-def _largest(split: Split, name: str) -> float:
-    points = split.fit.training().metric(name)
-    return float(points.value[np.lexsort((points.run, points.input("C")))[-1]])

@@ -11,11 +11,11 @@ def interval_score(low: float, high: float, measured: float, level: float) -> fl
 
 def binomial_interval(successes: int, n: int, level: float = 0.95) -> tuple[float, float]:
     """Give the exact (Clopper–Pearson) interval of a share of n; 0 to 1 when n is 0."""
-    from scipy.stats import beta
+    from scipy.special import betaincinv
 
     if n == 0:
         return 0.0, 1.0
     tail = (1.0 - level) / 2.0
-    low = 0.0 if successes == 0 else float(beta.ppf(tail, successes, n - successes + 1))
-    high = 1.0 if successes == n else float(beta.ppf(1.0 - tail, successes + 1, n - successes))
+    low = 0.0 if successes == 0 else float(betaincinv(successes, n - successes + 1, tail))
+    high = 1.0 if successes == n else float(betaincinv(successes + 1, n - successes, 1.0 - tail))
     return low, high

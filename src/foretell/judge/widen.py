@@ -16,7 +16,7 @@ from foretell.table import Metric, Observations
 PART = "form"
 SHARES = (0.4, 0.6, 0.8)  # of the rows, by compute: three hold-outs a metric
 MOST_TARGETS = 12  # rows a hold-out and metric
-DRAWS = 100  # a hold-out's own spread needs no more
+DRAWS, STARTS = 100, 16  # a hold-out's own spread needs no more
 SHORTEST = 0.3  # decades; nearer hold-outs say little of how an error grows
 # What the form's error grows by for each decade of reach before the data say anything, and how many hold-outs that
 # is worth.
@@ -38,7 +38,9 @@ def widened(
         return list(forecasts)
     names = sorted({forecast.metric.name for forecast in forecasts})
     squares: dict[str, list[float]] = {name: [_prior(observations.metric_named(name)) ** 2] for name in names}
-    inner = replace(settings, draws=min(DRAWS, settings.draws), parts=settings.parts - {PART})
+    inner = replace(
+        settings, draws=min(DRAWS, settings.draws), starts=min(STARTS, settings.starts), parts=settings.parts - {PART}
+    )
     try:
         splits = splits_of(observations, "C", SHARES)
     except ForetellError:  # nothing to hold out: the prior stands alone
@@ -54,7 +56,7 @@ def widened(
 def _excess(method: Method, split: Split, names: Sequence[str], settings: Settings) -> dict[str, float]:
     """Give for each metric the mean of (error² − the draws' variance) per squared decade, at least zero."""
     excess: dict[str, list[float]] = {}
-    for forecast, measured, _ in forecast_split(method, split, names, settings, MOST_TARGETS):
+    for forecast, measured in forecast_split(method, split, names, settings, MOST_TARGETS):
         size = 1.0 if forecast.metric.is_share else abs(measured)
         error, spread = (forecast.value - measured) / size, _spread(forecast) / size
         squared = (error**2 - spread**2) / max(forecast.reach, SHORTEST) ** 2

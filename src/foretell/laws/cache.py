@@ -26,3 +26,11 @@ def cache_folder() -> Path:
         except OSError:
             continue
     return Path(tempfile.mkdtemp(prefix="foretell-"))
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Put a file in place at once, so that no reader ever sees half of it."""
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+    os.replace(temporary, path)

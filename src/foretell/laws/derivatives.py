@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from foretell.laws.cache import write_whole
 from foretell.laws.formula import Formula
 
 EMITTER = 2  # raise when the emitted text changes, so that old cached text is not read
@@ -50,19 +51,8 @@ def derive(formula: Formula, coefficients: Sequence[str], signed: frozenset[str]
         )
     except (OSError, ValueError, KeyError, TypeError):
         code = _differentiate(formula, coefficients, signed)
-        write_whole(path, json.dumps(asdict(code)))
+        write_whole(path, json.dumps(asdict(code)).encode())
         return code
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Put a text file in place at once, so that no reader ever sees half of it."""
-    import os
-    import tempfile
-
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-    os.replace(temporary, path)
 
 
 def _differentiate(formula: Formula, coefficients: Sequence[str], signed: frozenset[str]) -> Code:

@@ -29,5 +29,5 @@ class Chinchilla:
         for name in metrics:
             found = fit_loss(training.metric(name), self.law, settings)
             fitted = with_draws(found.made, settings)
-            made += [forecast_from_fit(fitted, t, settings, self.name, list(found.reasons)) for t in targets]
+            made += [forecast_from_fit(fitted, t, settings, self.name, found.doubts) for t in targets]
         return made

@@ -50,8 +50,9 @@ class ChinchillaLoss:
 class PublishedChinchilla:
     """Forecast losses by the law in N and D, fitted as the paper did: its penalty, optimiser and grid of starts.
 
-    `starts` takes that many of the grid's 4,500 starts, evenly spread; each costs about 4 ms (measured on 240 rows).
-    Raises MethodError for a number of starts that the grid does not have.
+    An early stop is not a minimum: on the paper's 240 digitised points it ends 9 % above the least penalty, and A moves
+    by 2 % with how sums round (measured: 838 to 853). `starts` takes that many of the grid's 4,500 starts, evenly
+    spread; each costs about 1.5 ms (measured there). Raises MethodError for a number of starts that the grid lacks.
     """
 
     starts: int = len(GRID)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from foretell.errors import MethodError
-from foretell.fitting import Fit, fit
+from foretell.fitting import Fit, doubts_of, fit
 from foretell.fitting.doubts import SAME_RAY
 from foretell.forecast import Settings
 from foretell.laws import LAWS, Law, law_named
@@ -19,10 +19,10 @@ SPARE_ROWS = 2  # rows beyond the coefficients before a richer law is trusted
 
 @dataclass(frozen=True)
 class LossFit:
-    """Hold a fitted loss law, and why that law was taken."""
+    """Hold a fitted loss law, and the doubts about it: why that law was taken, and the fit's own."""
 
     made: Fit
-    reasons: tuple[str, ...]
+    doubts: tuple[str, ...]
 
 
 def fit_loss(points: Points, law: str | Law, settings: Settings, objective: str = "huber:1e-3") -> LossFit:
@@ -39,7 +39,8 @@ def fit_loss(points: Points, law: str | Law, settings: Settings, objective: str 
             *reasons,
             f"{points.metric.name} is not positive everywhere: fitted by least squares, not on its logarithm",
         ]
-    return LossFit(fit(chosen, points, objective=objective, starts=settings.starts, seed=settings.seed), tuple(reasons))
+    made = fit(chosen, points, objective=objective, starts=settings.starts, seed=settings.seed)
+    return LossFit(made, (*reasons, *doubts_of(made)))
 
 
 def choose_law(points: Points) -> tuple[Law, list[str]]:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foretell.errors import MethodError
-from foretell.fitting import Fit, doubts_of, fit, resample_runs
+from foretell.fitting import Fit, fit, resample_runs
 from foretell.fitting.resample import spread_draws
 from foretell.forecast import Forecast, Settings, Target, reach_of, within_limits
 from foretell.forecast.from_fit import forecast_from_fit, predict_at, target_doubts, with_draws
@@ -70,7 +70,7 @@ class TwoStep(ABC):
             metric = training.metric_named(name)
             if not metric.is_share:
                 first = step(name)
-                made += [forecast_from_fit(first.made, t, settings, self.name, list(first.reasons)) for t in targets]
+                made += [forecast_from_fit(first.made, t, settings, self.name, first.doubts) for t in targets]
                 continue
             loss = choose_intermediate(training, metric, self.intermediate, settings)
             if smooth is None:
@@ -110,7 +110,7 @@ class TwoStep(ABC):
             draws = link_at(second, theta, loss.draws)
             if "noise" in settings.parts:
                 draws = draws + observation_noise(second, metric, draws, rng)
-        doubts = [*first.reasons, *doubts_of(first.made), *link_doubts(second, loss.value)]
+        doubts = [*first.doubts, *link_doubts(second, loss.value)]
         doubts += target_doubts(first.made, target)
         return Forecast(
             target=target,

@@ -97,6 +97,21 @@ class Fit:
         return float(np.sqrt(np.sum(self.residuals**2) / free))
 
     @cached_property
+    def shared_within_runs(self) -> float:
+        """Give the share 0..1 of the residuals' variance that rows of one run have in common (one-way ANOVA)."""
+        measured = ~self.points.known
+        residuals = self.residuals[measured]
+        index = np.unique(self.points.run_index[measured], return_inverse=True)[1]
+        count = np.bincount(index)
+        if count.max() == 1:
+            return 0.0
+        mean = np.bincount(index, residuals) / count
+        within = float(np.sum((residuals - mean[index]) ** 2)) / max(1, len(residuals) - len(count))
+        between = float(np.sum(count * mean**2)) / len(count)
+        common = max(0.0, (between - within) * len(count) / len(residuals))
+        return common / (common + within) if common + within > 0 else 0.0
+
+    @cached_property
     def jacobian(self) -> Array:
         """Give the derivative (n, p) of each fitted value (or its logarithm) in the fitted coordinates."""
         value, gradient = self.law.gradient(self.theta, self.features)

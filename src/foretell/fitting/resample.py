@@ -26,7 +26,7 @@ def resample_runs(made: Fit, draws: int, *, seed: int | None = None) -> Fit:
     rng = np.random.default_rng(made.seed if seed is None else seed)
     measured = ~made.points.known
     weights = np.ones((draws, len(made)))
-    index = np.unique(made.points.run[measured], return_inverse=True)[1]
+    index = np.unique(made.points.run_index[measured], return_inverse=True)[1]
     weights[:, measured] = rng.multinomial(runs, np.full(runs, 1.0 / runs), size=draws)[:, index]
     return replace(made, draws=refit(made, weights=weights))
 
@@ -41,7 +41,7 @@ def redraw_noise(made: Fit, draws: int, *, seed: int | None = None) -> Fit:
     _count_runs(made)
     index = made.points.run_index
     rng = np.random.default_rng(made.seed if seed is None else seed)
-    shared = _shared_within_runs(made)
+    shared = made.shared_within_runs
     common = rng.normal(size=(draws, int(index.max()) + 1))[:, index]
     own = rng.normal(size=(draws, len(made)))
     noise = spread_draws(made, draws, rng)[:, None] * (np.sqrt(shared) * common + np.sqrt(1.0 - shared) * own)
@@ -58,7 +58,7 @@ def spread_draws(made: Fit, draws: int, rng: np.random.Generator) -> Array:
     Its degrees of freedom count rows as often as rows of one run differ: n / (1 + (n/runs − 1) · shared part).
     """
     rows, runs = int(np.sum(~made.points.known)), _count_runs(made)
-    worth = rows / (1.0 + (rows / runs - 1.0) * _shared_within_runs(made))
+    worth = rows / (1.0 + (rows / runs - 1.0) * made.shared_within_runs)
     free = max(FEWEST_FREE, worth - len(made.theta))
     draws_of: Array = made.spread * np.sqrt(free / rng.chisquare(free, size=draws))
     return draws_of
@@ -72,18 +72,3 @@ def _count_runs(made: Fit) -> int:
             f"at least {FEWEST_RUNS} are needed for an interval"
         )
     return runs
-
-
-def _shared_within_runs(made: Fit) -> float:
-    """Give the share 0..1 of the residuals' variance that rows of one run have in common (one-way ANOVA)."""
-    measured = ~made.points.known
-    residuals = made.residuals[measured]
-    index = np.unique(made.points.run[measured], return_inverse=True)[1]
-    count = np.bincount(index)
-    if count.max() == 1:
-        return 0.0
-    mean = np.bincount(index, residuals) / count
-    within = float(np.sum((residuals - mean[index]) ** 2)) / max(1, len(residuals) - len(count))
-    between = float(np.sum(count * mean**2)) / len(count)
-    common = max(0.0, (between - within) * len(count) / len(residuals))
-    return common / (common + within) if common + within > 0 else 0.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,17 +81,17 @@ class Points:
             items=np.append(self.items, np.nan),
         )
 
-    @property
+    @cached_property
     def known(self) -> NDArray[np.bool_]:
         """Say which rows are known beforehand (n,)."""
         return np.asarray(self.run == KNOWN, dtype=np.bool_)
 
-    @property
+    @cached_property
     def run_count(self) -> int:
         """Count the runs that were measured."""
         return len(set(self.run) - {KNOWN})
 
-    @property
+    @cached_property
     def run_index(self) -> NDArray[np.intp]:
         """Number the runs 0…R−1 by name and give the number of each row."""
         return np.unique(self.run, return_inverse=True)[1].astype(np.intp)

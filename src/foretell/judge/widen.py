@@ -15,8 +15,8 @@ from foretell.table import Metric, Observations
 
 PART = "form"
 SHARES = (0.4, 0.6, 0.8)  # of the rows, by compute: three hold-outs a metric
-MOST_TARGETS = 12  # rows a hold-out and metric
-DRAWS, STARTS = 100, 16  # a hold-out's own spread needs no more
+MOST_TARGETS = 8  # rows a hold-out and metric
+DRAWS, STARTS = 60, 16  # a hold-out's own spread needs no more
 SHORTEST = 0.3  # decades; nearer hold-outs say little of how an error grows
 # What the form's error grows by for each decade of reach before the data say anything, and how many hold-outs that
 # is worth.

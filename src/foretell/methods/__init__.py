@@ -9,30 +9,40 @@ from foretell.errors import MethodError, UnknownName
 from foretell.forecast import Method
 from foretell.laws import LINKS, law_named
 from foretell.methods.chinchilla import Chinchilla
+from foretell.methods.chinchilla_published import PublishedChinchilla
 from foretell.methods.ladder import Ladder
+from foretell.methods.ladder_published import PublishedLadder
 from foretell.methods.overtrained import Overtrained
+from foretell.methods.overtrained_published import PublishedOvertrained
 
 METHODS: dict[str, Any] = {"chinchilla": Chinchilla, "ladder": Ladder, "overtrained": Overtrained}
+AS_PUBLISHED: dict[str, Any] = {
+    "chinchilla": PublishedChinchilla,
+    "ladder": PublishedLadder,
+    "overtrained": PublishedOvertrained,
+}
 DEFAULT = "ladder"
 
 
-def method_named(name: str, **options: str | bool) -> Method:
-    """Make a method by name; `options` are its own fields (`law`, `link`, `intermediate`, …).
+def method_named(name: str, *, as_published: bool = False, **options: str | bool | int) -> Method:
+    """Make a method by name, or its paper's own procedure; `options` are its fields (`law`, `intermediate`, …).
 
     Raises UnknownName for a name or law that does not exist, MethodError for an option that the method does not take.
     """
     if name not in METHODS:
         raise UnknownName("method", name, METHODS)
-    taken = sorted(field.name for field in fields(METHODS[name]))
+    kind = (AS_PUBLISHED if as_published else METHODS)[name]
+    taken = sorted(field.name for field in fields(kind))
     stray = sorted(set(options) - set(taken))
     if stray:
-        raise MethodError(f"the method {name} takes no {', '.join(stray)}; it takes {', '.join(taken)}")
+        called = f"{name} as published" if as_published else name
+        raise MethodError(f"the method {called} takes no {', '.join(stray)}; it takes {', '.join(taken)}")
     if isinstance(law := options.get("law"), str) and law != "auto":
         law_named(law)
     if (link := options.get("link")) is not None and link not in {known.name for known in LINKS}:
         raise UnknownName("link", str(link), [known.name for known in LINKS])
-    made: Method = METHODS[name](**options)
+    made: Method = kind(**options)
     return made
 
 
-__all__ = ["DEFAULT", "METHODS", "Chinchilla", "Ladder", "Overtrained", "method_named"]
+__all__ = ["AS_PUBLISHED", "DEFAULT", "METHODS", "Chinchilla", "Ladder", "Overtrained", "method_named"]

@@ -179,6 +179,11 @@ class Observations:
                 raise UnknownName("run", name, self.runs["name"])
         return self._of_runs(self.runs.filter(pl.col("name").is_in(wanted)))
 
+    def only_metrics(self, names: Iterable[str]) -> Observations:
+        """Keep the values of the named metrics; raises UnknownName for a name that is not here."""
+        wanted = {name: self.metric_named(name) for name in names}
+        return replace(self, values=self.values.filter(pl.col("metric").is_in(list(wanted))), metrics=wanted)
+
     def _of_runs(self, runs: pl.DataFrame) -> Observations:
         return replace(self, runs=runs, values=self._values_of(runs))
 
@@ -238,9 +243,10 @@ class Observations:
 
     def metric(self, name: str) -> Points:
         """Give the rows of a metric that a law is fitted to: final values or all checkpoints, as `rows` says."""
-        metric = self.metric_named(name)
-        source = self.final(self.final_mean) if self.rows == "final" else self
-        return source._points(metric, source.values.filter(pl.col("metric") == name))
+        source = self.only_metrics([name])
+        if self.rows == "final":
+            source = source.final(self.final_mean)
+        return source._points(self.metrics[name], source.values)
 
     def link(self, loss: str, outcome: str) -> Points:
         """Give the rows on which both metrics were measured, with the first as the input `L`."""

@@ -234,10 +234,8 @@ def minimise(
     best, objective = np.empty((B, q)), np.empty(B)
     status, steps = np.empty(B, dtype=np.int64), np.empty(B, dtype=np.int64)
     fixed = (
-        kernel, np.ascontiguousarray(X), np.ascontiguousarray(targets), np.ascontiguousarray(weights),
-        np.ascontiguousarray(parameters),
-        np.ascontiguousarray(starts), coordinates.kind, coordinates.low, coordinates.high,
-        coordinates.centre, coordinates.precision,
+        kernel, *(np.require(array, np.float64, ["C", "W"]) for array in (X, targets, weights, parameters, starts)),
+        coordinates.kind, coordinates.low, coordinates.high, coordinates.centre, coordinates.precision,
     )  # fmt: skip
     results = (best, objective, status, steps)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)

@@ -146,7 +146,7 @@ class Law:
         lines += [f"    c{i} = theta[..., {i}, None]" for i in range(len(self.coefficients))]
         lines += [f"    x{i} = X[{i}]" for i in range(len(code.features))]
         lines += [f"    {name} = {text}" for name, text in (*code.fixed, *code.row)]
-        lines += [f"    value = {code.value}", "    shape = value.shape"]
+        lines += ["    shape = theta.shape[:-1] + X.shape[1:]", f"    value = broadcast_to({code.value}, shape)"]
         parts = ", ".join(f"broadcast_to({text}, shape)" for text in code.gradient)
         lines += [f"    return value, stack([{parts}], axis=-2)"]
         scope = {"exp": np.exp, "log": np.log, "sqrt": np.sqrt, "stack": np.stack, "broadcast_to": np.broadcast_to}

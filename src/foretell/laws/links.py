@@ -91,4 +91,12 @@ DIRECT = Law(
     inputs=CHANCE,
 )
 
-LINKS: tuple[Law, ...] = (SIGMOID, SIGMOID_FLOOR, SIGMOID_IDEAL, EXPONENTIAL, LINEAR, LOGISTIC, DIRECT)
+FLAT = Law(
+    "flat",
+    "w0",
+    {"w0": SHARE},
+    response="share",
+    source="no law: what a task without signal allows to be said",
+)
+
+LINKS: tuple[Law, ...] = (FLAT, SIGMOID, SIGMOID_FLOOR, SIGMOID_IDEAL, EXPONENTIAL, LINEAR, LOGISTIC, DIRECT)

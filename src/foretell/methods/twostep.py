@@ -17,13 +17,14 @@ from foretell.forecast.from_fit import forecast_from_fit, predict_at, target_dou
 from foretell.laws import LAWS
 from foretell.methods.intermediate import choose_intermediate
 from foretell.methods.lossfit import LossFit, fit_loss
-from foretell.table import Metric, Observations
+from foretell.table import Metric, Observations, Points
 
 Array = NDArray[np.float64]
 
 DROPPED = 0.1  # of each run's checkpoints, before the link is fitted (released code, get_step2_data)
 SMOOTHED = 5  # checkpoints in the moving average on both axes (released code, get_step2_data)
-NEAR_CHANCE = 0.05  # Chen 2024 (arXiv 2410.08527): a task has emerged 5 points above chance
+SLOPE_T = 3.0  # standard errors by which accuracy must rise as the loss falls; chosen by hold-outs inside four ladders
+FEWEST_FOR_SLOPE = 4
 LINK_STARTS = 16  # measured on the OLMo ladder: over 80 % of the starts of every link end in one place
 IDEAL = {"L": 0.0}  # where accuracy is 1: the paper's extra point; worth 2 points of error on its own ladder
 
@@ -92,10 +93,12 @@ class TwoStep(ABC):
             )
         if metric.unit == "error":
             points = replace(points, value=1.0 - points.value)
-        if self.ideal_point:
+        signal = has_signal(points)
+        if signal and self.ideal_point:
             points = points.with_known(IDEAL, 1.0)
+        law = LAWS[self.link if signal else "flat"]
         starts = min(settings.starts, LINK_STARTS)
-        made = fit(LAWS[self.link], points, objective="gaussian@linear", starts=starts, seed=settings.seed)
+        made = fit(law, points, objective="gaussian@linear", starts=starts, seed=settings.seed)
         if settings.draws and "coefficients" in settings.parts and points.run_count > 2:
             made = resample_runs(made, settings.draws, seed=settings.seed)
         return made
@@ -152,18 +155,31 @@ def observation_noise(made: Fit, metric: Metric, share: Array, rng: np.random.Ge
     return noise
 
 
+def has_signal(points: Points) -> bool:
+    """Say whether accuracy rises as the loss falls over the ends of the runs."""
+    D = points.input("D")
+    ends = np.array(
+        [rows[np.argmax(D[rows])] for run in set(points.run) if len(rows := np.flatnonzero(points.run == run))]
+    )
+    if len(ends) < FEWEST_FOR_SLOPE:  # too few runs: every checkpoint must do
+        ends = np.arange(len(points))
+    x, y = points.input("L")[ends], points.value[ends]
+    if len(ends) < FEWEST_FOR_SLOPE or np.ptp(x) == 0 or np.ptp(y) == 0:
+        return False
+    r = float(np.corrcoef(x, y)[0, 1])
+    t = -r * np.sqrt((len(ends) - 2) / max(1.0 - r * r, 1e-12))
+    return bool(t > SLOPE_T)
+
+
 def link_doubts(made: Fit, loss: float) -> list[str]:
-    """List the doubts about a link at a loss: hardly above chance in the data, or a slope from one end only."""
+    """List the doubts about a link at a loss: no signal in the data, or a loss far below them."""
     measured = made.points.value[~made.points.known]
-    found = []
-    chance = made.points.metric.chance
-    if chance is not None and measured.max() < chance + NEAR_CHANCE:
-        found.append(
-            f"no signal yet: the best run scores {measured.max():.1%}, chance is {chance:.1%}; the slope is a guess"
-        )
-    if measured.max() - measured.min() < NEAR_CHANCE:
-        found.append(f"flat: all runs score within {measured.max() - measured.min():.1%} of each other")
-    lowest = float(made.points.input("L")[~made.points.known].min())
-    if loss < lowest - (made.points.input("L")[~made.points.known].max() - lowest):
-        found.append("the loss forecast lies further below the data than the data are wide: the link is carried far")
-    return found
+    if made.law.name == "flat":
+        chance = made.points.metric.chance
+        named = "" if chance is None else f", chance is {chance:.1%}"
+        best = f"the runs score {measured.min():.1%} to {measured.max():.1%}{named}"
+        return [f"no signal yet: {best}; the forecast stays at their mean, and the task may still emerge"]
+    losses = made.points.input("L")[~made.points.known]
+    if loss < losses.min() - np.ptp(losses):
+        return ["the loss forecast lies further below the data than the data are wide: the link is carried far"]
+    return []

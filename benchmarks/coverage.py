@@ -60,7 +60,8 @@ def main() -> None:
                 share80, low, high, n = cover[0.8]
                 print(
                     f"| {name} {kind} | {label} | {n} | {100 * part.error():.2f} | {cover[0.5][0]:.2f} | "
-                    f"{share80:.2f} ({low:.2f}–{high:.2f}) | {cover[0.9][0]:.2f} | {100 * part.interval_score(0.8):.2f} |"
+                    f"{share80:.2f} ({low:.2f}–{high:.2f}) | {cover[0.9][0]:.2f} | "
+                    f"{100 * part.interval_score(0.8):.2f} |"
                     f" <!-- {time.perf_counter() - start:.1f} s -->",
                     flush=True,
                 )

@@ -18,6 +18,7 @@ def demo(
     level: Level = 0.8,
     draws: Draws = 1000,
     seed: Seed = 0,
+    figure: Annotated[Path | None, typer.Option(help="Draw it as well: a PNG, SVG or PDF file.")] = None,
     json: AsJson = False,
 ) -> None:
     """Forecast 8 tasks of OLMo 7B-4T and 13B-5T from 16 runs of at most 1.3B, beside what was measured.
@@ -36,6 +37,12 @@ def demo(
         study = read("olmo-ladder", path or fetch_published("olmo-ladder"))
     with working("forecasting 7B-4T and 13B-5T", quiet=json):
         made = api.judge(study, by="held-out", settings=Settings(draws=draws, seed=seed))
+    if figure:
+        from foretell.report import draw_forecasts
+
+        outcomes = made.outcomes
+        measured, largest = [o.measured for o in outcomes], [o.largest_run for o in outcomes]
+        draw_forecasts([o.forecast for o in outcomes], figure, measured=measured, largest_run=largest, level=level)
     rows = [_row(outcome, level) for outcome in made.outcomes]
     if json:
         print_json(rows)

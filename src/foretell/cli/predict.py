@@ -67,6 +67,8 @@ def predict(
         if N is None or D is None:
             raise MethodError(f"a target needs both -N and -D; -{'D' if N else 'N'} is missing")
         aims.append(api.target(N, D, C))
+    elif C is not None:
+        raise MethodError("-C alone describes no target; give -N and -D as well")
     options = method_options(law, link, intermediate, as_published=as_published, from_compute=from_compute)
     settings = Settings(draws=draws, parts=parse_parts(parts), starts=starts, seed=seed)
     observations = api.open(study)

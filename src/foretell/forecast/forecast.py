@@ -71,7 +71,7 @@ def parse_parts(text: str) -> frozenset[str]:
     """Read `coefficients,noise` or `all`; raises UnknownName for another part."""
     if text.strip() == "all":
         return DEFAULT_PARTS
-    parts = frozenset(part.strip() for part in text.split(",") if part.strip())
+    parts = frozenset(part.strip() for part in text.split(","))
     for part in parts:
         if part not in PARTS:
             raise UnknownName("part of an interval", part, PARTS)

@@ -22,9 +22,10 @@ class Settings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.draws < 0 or self.starts < 1:
+        if self.draws < 0 or self.starts < 1 or self.seed < 0:
             raise MethodError(
-                f"{self.draws} draws from {self.starts} starts were asked for; give draws ≥ 0 and starts ≥ 1"
+                f"{self.draws} draws from {self.starts} starts and seed {self.seed} were asked for; "
+                "give draws ≥ 0, starts ≥ 1 and seed ≥ 0"
             )
 
 

@@ -53,7 +53,7 @@ def reach_of(points: Points, target: Target) -> float:
     N, D = points.input("N"), points.input("D")
     if target.C is not None:
         return math.log10(target.C / float(points.input("C").max()))
-    return math.log10(target.N * target.D / float((N * D).max()))
+    return math.log10(target.N) + math.log10(target.D) - math.log10(float((N * D).max()))
 
 
 def ranges_of(points: Points) -> dict[str, tuple[float, float]]:

@@ -34,7 +34,7 @@ def widened(
     hold-outs, shrunk to a prior; it is carried to each reach and added as independent normal noise. Values stay as they
     are. Forecasts whose parts lack `form`, or that have no draws, are returned unchanged.
     """
-    if PART not in settings.parts or not settings.draws:
+    if PART not in settings.parts or not all(len(forecast.draws) for forecast in forecasts):
         return list(forecasts)
     names = sorted({forecast.metric.name for forecast in forecasts})
     squares: dict[str, list[float]] = {name: [_prior(observations.metric_named(name)) ** 2] for name in names}

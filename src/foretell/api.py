@@ -112,7 +112,8 @@ def fit_metric(
 ) -> Fit:
     """Fit a law to a metric of the runs that are not held out, and resample it.
 
-    `through` names the loss that a link takes as its input `L`. Raises MethodError when a link has none.
+    `through` names the loss that a link takes as its input `L`. Raises MethodError when a link has none, or when
+    a law of shares is to give something else.
     """
     training = observations.training()
     chosen = law_named(law, frozenset(training.attributes)) if isinstance(law, str) else law
@@ -123,6 +124,8 @@ def fit_metric(
         points = training.link(loss, training.metric_named(metric).name)
     else:
         points = training.metric(metric)
+    if chosen.response == "share" and not points.metric.is_share:
+        raise MethodError(f"the law {chosen.name} gives a share in 0..1; {metric} is {points.metric.unit}")
     meant = objective or ("gaussian" if points.metric.is_share else "huber:1e-3")
     made = fit(chosen, points, objective=meant, starts=starts, seed=seed)
     return RESAMPLERS[resample](made, draws, seed=seed) if draws else made

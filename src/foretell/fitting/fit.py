@@ -146,10 +146,12 @@ def fit(
     a value the objective cannot take (a loss ≤ 0 in log space, no item counts for a binomial), or no start converges.
     """
     chosen = (
-        objective if isinstance(objective, Objective) else parse_objective(objective, share=law.response == "share")
+        objective
+        if isinstance(objective, Objective)
+        else parse_objective(objective, share=law.response == "share" or points.metric.is_share)
     )
-    if starts < 1:
-        raise FitError(f"{starts} starts were asked for; at least one is needed")
+    if starts < 1 or seed < 0:
+        raise FitError(f"{starts} starts and seed {seed} were asked for; give starts ≥ 1 and seed ≥ 0")
     _check(law, points, chosen)
     target, weight = _targets(points, chosen, None, None if weights is None else weights[None, :])
     begin = starting_points(law, chosen, points, starts, seed)

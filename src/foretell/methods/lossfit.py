@@ -32,7 +32,11 @@ def fit_loss(points: Points, law: str | Law, settings: Settings, objective: str 
     """
     if points.metric.is_share:
         raise MethodError(f"{points.metric.name} is a share; a loss law cannot forecast it: use the method ladder")
-    chosen, reasons = choose_law(points) if law == AUTO else (law_named(law) if isinstance(law, str) else law, [])
+    chosen, reasons = choose_law(points) if law == AUTO else (_named(law, points), [])
+    if chosen.response == "share":
+        raise MethodError(
+            f"the law {chosen.name} gives a share; {points.metric.name} needs a loss law, see foretell laws"
+        )
     if not (points.value > 0).all():
         objective = "gaussian@linear"
         reasons = [
@@ -41,6 +45,10 @@ def fit_loss(points: Points, law: str | Law, settings: Settings, objective: str 
         ]
     made = fit(chosen, points, objective=objective, starts=settings.starts, seed=settings.seed)
     return LossFit(made, (*reasons, *doubts_of(made)))
+
+
+def _named(law: str | Law, points: Points) -> Law:
+    return law_named(law, frozenset(points.inputs)) if isinstance(law, str) else law
 
 
 def choose_law(points: Points) -> tuple[Law, list[str]]:

@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from foretell.api import fit_metric, judge, open, predict, target
+    from foretell.api import backtest, fit_metric, open, predict, target
     from foretell.fitting import Fit, doubts_of, fit
     from foretell.forecast import Forecast, Settings, Target
     from foretell.judge import Backtest
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _PLACES = {  # where each name lives; looked up when first used, so that importing foretell costs nothing
-    "open": "api", "predict": "api", "judge": "api", "fit_metric": "api", "target": "api",
+    "open": "api", "predict": "api", "backtest": "api", "fit_metric": "api", "target": "api",
     "fit": "fitting", "Fit": "fitting", "doubts_of": "fitting",
     "Forecast": "forecast", "Settings": "forecast", "Target": "forecast",
     "Backtest": "judge", "LAWS": "laws", "Coefficient": "laws", "Law": "laws", "draw_forecasts": "report",
@@ -40,5 +40,5 @@ def __dir__() -> list[str]:
 
 __all__ = [
     "LAWS", "Backtest", "Coefficient", "Fit", "Forecast", "Law", "Metric", "Observations", "Run", "Settings", "Target",
-    "doubts_of", "draw_forecasts", "fit", "fit_metric", "judge", "open", "predict", "read", "save", "target",
+    "backtest", "doubts_of", "draw_forecasts", "fit", "fit_metric", "open", "predict", "read", "save", "target",
 ]  # fmt: skip

@@ -9,7 +9,8 @@ from typing import Any
 from foretell.errors import FitError, MethodError
 from foretell.fitting import Fit, Objective, fit, redraw_noise, resample_runs
 from foretell.forecast import Forecast, Method, Settings, Target, held_out_targets
-from foretell.judge import Backtest, backtest, splits_of, widened
+from foretell.judge import Backtest, splits_of, widened
+from foretell.judge import backtest as backtest_splits
 from foretell.laws import Law, law_named
 from foretell.methods import DEFAULT, method_named
 from foretell.table import Metric, Observations, open_study
@@ -82,7 +83,7 @@ def predict(
     return made
 
 
-def judge(
+def backtest(
     observations: Observations,
     metrics: Sequence[str] = (),
     *,
@@ -95,7 +96,9 @@ def judge(
     """Backtest a method on hold-outs by C, N, D, family, or on the runs held out."""
     chosen = method_named(method, **options) if isinstance(method, str) else method
     names = metrics_of(observations, metrics)
-    return backtest(chosen, splits_of(observations, by), names, settings or Settings(draws=400), progress=progress)
+    return backtest_splits(
+        chosen, splits_of(observations, by), names, settings or Settings(draws=400), progress=progress
+    )
 
 
 def fit_metric(

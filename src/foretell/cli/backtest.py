@@ -59,7 +59,7 @@ def backtest(
     with console(stderr=True).status("backtesting") as status:
         if json:
             status.stop()
-        made = api.judge(
+        made = api.backtest(
             observations,
             metric or [],
             by=by,

@@ -36,7 +36,7 @@ def demo(
     with working("reading the OLMo ladder", quiet=json):
         study = read("olmo-ladder", path or fetch_published("olmo-ladder"))
     with working("forecasting 7B-4T and 13B-5T", quiet=json):
-        made = api.judge(study, by="held-out", settings=Settings(draws=draws, seed=seed))
+        made = api.backtest(study, by="held-out", settings=Settings(draws=draws, seed=seed))
     if figure:
         from foretell.report import draw_forecasts
 

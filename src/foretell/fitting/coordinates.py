@@ -13,6 +13,8 @@ from foretell.laws.law import Law
 Array = NDArray[np.float64]
 
 PLAIN, LOG, LOGIT = 0, 1, 2  # the coefficient itself, log of its distance to a bound, logit between two
+NEAREST = -46.0  # e⁻⁴⁶ is 1e-20: the bound, for every purpose
+LARGEST = 92.0  # e⁹² is 1e40: beyond every count of FLOP
 
 
 @dataclass(frozen=True)
@@ -40,14 +42,15 @@ class Coordinates:
             logs = np.log(theta - self.low)
             logits = logs - np.log(self.high - theta)
         u = np.where(self.kind == LOG, logs, np.where(self.kind == LOGIT, logits, theta))
-        return np.where(self.kind == PLAIN, theta, np.clip(np.nan_to_num(u, nan=-46.0), -46.0, 46.0))
+        furthest = np.where(self.kind == LOGIT, -NEAREST, LARGEST)
+        return np.where(self.kind == PLAIN, theta, np.clip(np.nan_to_num(u, nan=NEAREST), NEAREST, furthest))
 
     def slope(self, u: Array) -> Array:
         """Give dθ/du (…, q)."""
         theta = self.natural(u)
         width = np.where(self.kind == LOGIT, self.high - self.low, 1.0)
-        logit = (theta - self.low) * (self.high - theta) / width
-        with np.errstate(invalid="ignore"):
+        with np.errstate(invalid="ignore", over="ignore"):
+            logit = (theta - self.low) * (self.high - theta) / width
             return np.where(self.kind == LOG, theta - self.low, np.where(self.kind == LOGIT, logit, 1.0))
 
 

@@ -169,7 +169,7 @@ def fit(
     close = minima.objective <= value + 1e-2 * abs(value)
     theta = coordinates.natural(minima.u)
     p = len(law.coefficients)
-    return Fit(
+    made = Fit(
         law=law,
         points=points,
         objective=chosen,
@@ -181,6 +181,9 @@ def fit(
         seed=seed,
         u=minima.u[best],
     )
+    if not (np.isfinite(made.fitted).all() and np.isfinite(made.jacobian).all()):
+        raise FitError(f"{law.name} is not finite on the rows of {points.metric.name}; its formula grows too fast")
+    return made
 
 
 def refit(made: Fit, *, weights: Array | None = None, values: Array | None = None) -> Array:
@@ -192,7 +195,7 @@ def refit(made: Fit, *, weights: Array | None = None, values: Array | None = Non
     seeds = np.vstack([made.u[None, :], made.rivals])
     best_u, best_value = np.repeat(made.u[None, :], B, axis=0), np.full(B, np.inf)
     for start in seeds:
-        minima = descend(law, chosen, made.features, target, weight, np.tile(start, (B, 1)))
+        minima = descend(law, chosen, made.features, target, weight, np.tile(start, (B, 1)), near=True)
         better = minima.objective < best_value
         best_u[better], best_value[better] = minima.u[better], minima.objective[better]
     return coordinates.natural(best_u)[:, : len(law.coefficients)]

@@ -12,7 +12,7 @@ from numba import njit, types
 from numba.core.types import FunctionType
 from numpy.typing import NDArray
 
-from foretell.fitting.coordinates import LOG, LOGIT, PLAIN, Coordinates
+from foretell.fitting.coordinates import LARGEST, LOG, LOGIT, NEAREST, PLAIN, Coordinates
 
 Array = NDArray[np.float64]
 
@@ -190,7 +190,7 @@ def _minimise_range(  # type: ignore[no-untyped-def]
             for i in range(q):
                 trial[i] = u[i] + step[i]
                 if kind[i] != PLAIN:
-                    trial[i] = min(max(trial[i], -46.0), 46.0)  # e⁻⁴⁶ is 1e-20: the bound, for every purpose
+                    trial[i] = min(max(trial[i], NEAREST), LARGEST if kind[i] == LOG else -NEAREST)
         for i in range(q):
             best[b, i] = u[i] if value < np.inf else starts[b, i]
         objective[b] = value

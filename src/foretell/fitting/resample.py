@@ -22,7 +22,7 @@ def resample_runs(made: Fit, draws: int, *, seed: int | None = None) -> Fit:
     Holds whatever the noise looks like, but takes rungs out of small designed ladders. Raises FitError when there are
     fewer than three runs.
     """
-    runs = _count_runs(made)
+    runs = _count_runs(made, draws)
     rng = np.random.default_rng(made.seed if seed is None else seed)
     measured = ~made.points.known
     weights = np.ones((draws, len(made)))
@@ -38,7 +38,7 @@ def redraw_noise(made: Fit, draws: int, *, seed: int | None = None) -> Fit:
     inverse χ² distribution, and rows of one run share the part of the noise that their residuals share. Raises
     FitError when there are fewer than three runs.
     """
-    _count_runs(made)
+    _count_runs(made, draws)
     index = made.points.run_index
     rng = np.random.default_rng(made.seed if seed is None else seed)
     shared = made.shared_within_runs
@@ -57,14 +57,16 @@ def spread_draws(made: Fit, draws: int, rng: np.random.Generator) -> Array:
 
     Its degrees of freedom count rows as often as rows of one run differ: n / (1 + (n/runs − 1) · shared part).
     """
-    rows, runs = int(np.sum(~made.points.known)), _count_runs(made)
+    rows, runs = int(np.sum(~made.points.known)), _count_runs(made, draws)
     worth = rows / (1.0 + (rows / runs - 1.0) * made.shared_within_runs)
     free = max(FEWEST_FREE, worth - len(made.theta))
     draws_of: Array = made.spread * np.sqrt(free / rng.chisquare(free, size=draws))
     return draws_of
 
 
-def _count_runs(made: Fit) -> int:
+def _count_runs(made: Fit, draws: int) -> int:
+    if draws < 1:
+        raise FitError(f"{draws} draws were asked for; a resample needs at least one")
     runs = made.points.run_count
     if runs < FEWEST_RUNS:
         raise FitError(

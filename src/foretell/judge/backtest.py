@@ -41,7 +41,9 @@ class Outcome:
     @property
     def chance_error(self) -> float | None:
         """Give the error of saying chance, where there is such a thing."""
-        return None if self.chance is None else self._error(self.chance)
+        if self.chance is None:
+            return None
+        return self._error(1.0 - self.chance if self.forecast.metric.unit == "error" else self.chance)
 
     def _error(self, value: float) -> float:
         return value - self.measured if self.forecast.metric.is_share else (value - self.measured) / self.measured

@@ -24,7 +24,7 @@ class Forecast:
     """Hold the forecast of one metric of one target.
 
     `value` is the point forecast, `draws` (B,) what the observation could be, `parts` which sources of doubt the draws
-    contain, `reach` the decades of compute beyond the data.
+    contain, `reach` the decades of compute beyond the data, `reason` why a method chose what it did, where it chooses.
     """
 
     target: Target
@@ -35,6 +35,7 @@ class Forecast:
     parts: frozenset[str]
     reach: float
     doubts: tuple[str, ...] = ()
+    reason: str = ""
 
     def interval(self, level: float = 0.8) -> tuple[float, float]:
         """Give the central interval of the draws; `level` lies between 0 and 1. Raises MethodError without draws."""

@@ -33,6 +33,15 @@ SIGMOID_FLOOR = Law(
     inputs=CHANCE,
 )
 
+SIGMOID_FIXED = Law(
+    "sigmoid-fixed",
+    "chance + (1 - chance)/(1 + exp(k*(L - L0)))",
+    {"k": SLOPE, "L0": MIDDLE},
+    response="share",
+    source="Cao 2025: sigmoid regression on a validation loss with the floor at chance and the ceiling at 1",
+    inputs=CHANCE,
+)
+
 SIGMOID_IDEAL = Law(
     "sigmoid-ideal",
     "1 - h*(1/(1 + exp(-k*(L - L0))) - 1/(1 + exp(k*L0)))*(1 + exp(-k*L0))",
@@ -99,4 +108,14 @@ FLAT = Law(
     source="no law: what a task without signal allows to be said",
 )
 
-LINKS: tuple[Law, ...] = (FLAT, SIGMOID, SIGMOID_FLOOR, SIGMOID_IDEAL, EXPONENTIAL, LINEAR, LOGISTIC, DIRECT)
+LINKS: tuple[Law, ...] = (
+    FLAT,
+    SIGMOID,
+    SIGMOID_FLOOR,
+    SIGMOID_FIXED,
+    SIGMOID_IDEAL,
+    EXPONENTIAL,
+    LINEAR,
+    LOGISTIC,
+    DIRECT,
+)

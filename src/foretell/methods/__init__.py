@@ -8,6 +8,7 @@ from typing import Any
 from foretell.errors import MethodError, UnknownName
 from foretell.forecast import Method
 from foretell.laws import LINKS, law_named
+from foretell.methods.auto import Auto
 from foretell.methods.chinchilla import Chinchilla
 from foretell.methods.chinchilla_published import PublishedChinchilla
 from foretell.methods.ladder import Ladder
@@ -15,7 +16,7 @@ from foretell.methods.ladder_published import PublishedLadder
 from foretell.methods.overtrained import Overtrained
 from foretell.methods.overtrained_published import PublishedOvertrained
 
-METHODS: dict[str, Any] = {"chinchilla": Chinchilla, "ladder": Ladder, "overtrained": Overtrained}
+METHODS: dict[str, Any] = {"auto": Auto, "chinchilla": Chinchilla, "ladder": Ladder, "overtrained": Overtrained}
 AS_PUBLISHED: dict[str, Any] = {
     "chinchilla": PublishedChinchilla,
     "ladder": PublishedLadder,
@@ -31,6 +32,8 @@ def method_named(name: str, *, as_published: bool = False, **options: str | bool
     """
     if name not in METHODS:
         raise UnknownName("method", name, METHODS)
+    if as_published and name not in AS_PUBLISHED:
+        raise UnknownName("published procedure", name, AS_PUBLISHED)
     kind = (AS_PUBLISHED if as_published else METHODS)[name]
     taken = sorted(field.name for field in fields(kind))
     stray = sorted(set(options) - set(taken))
@@ -45,4 +48,4 @@ def method_named(name: str, *, as_published: bool = False, **options: str | bool
     return made
 
 
-__all__ = ["AS_PUBLISHED", "DEFAULT", "METHODS", "Chinchilla", "Ladder", "Overtrained", "method_named"]
+__all__ = ["AS_PUBLISHED", "DEFAULT", "METHODS", "Auto", "Chinchilla", "Ladder", "Overtrained", "method_named"]

@@ -47,6 +47,7 @@ def fit_link(
         )
     if metric.unit == "error":
         points = replace(points, value=1.0 - points.value)
+    points = points.with_chance()
     signal = has_signal(points)
     if signal and ideal_point:
         points = points.with_known(IDEAL, 1.0)
@@ -66,9 +67,8 @@ def link_at(made: Fit, theta: Array, loss: Array) -> Array:
     """Compute a link (B,) with coefficients (B, p) at losses (B,), or one of either for all."""
     B = max(len(theta), len(loss))
     columns = {name: np.broadcast_to(theta[:, i], B) for i, name in enumerate(made.law.coefficients)}
-    chance = made.points.metric.chance
-    inputs = {} if chance is None else {"chance": np.full(B, chance)}
-    return made.law.value(columns, {"L": np.broadcast_to(loss, B), **inputs})
+    chance = np.full(B, made.points.metric.chance or 0.0)
+    return made.law.value(columns, {"L": np.broadcast_to(loss, B), "chance": chance})
 
 
 def observation_noise(made: Fit, metric: Metric, share: Array, rng: np.random.Generator) -> Array:

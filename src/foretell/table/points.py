@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -80,6 +80,12 @@ class Points:
             value=np.append(self.value, value),
             items=np.append(self.items, np.nan),
         )
+
+    def with_chance(self) -> Points:
+        """Add the input `chance` where it is unknown, as zero: a generated answer is never right by chance."""
+        if "chance" in self.inputs:
+            return self
+        return replace(self, inputs={**self.inputs, "chance": np.zeros(len(self))})
 
     @cached_property
     def known(self) -> NDArray[np.bool_]:

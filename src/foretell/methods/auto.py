@@ -1,0 +1,168 @@
+"""Auto: many published ways, weighed for each metric by hold-outs inside the data given."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from foretell.errors import FitError, ForetellError, MethodError
+from foretell.forecast import Forecast, Settings, Target
+from foretell.judge.split import Split, splits_of, targets_of
+from foretell.methods.intermediate import choose_intermediate
+from foretell.methods.lossfit import AUTO
+from foretell.methods.pieces import Pieces
+from foretell.methods.ways import Way, loss_ways, share_ways
+from foretell.table import Observations
+
+# Chosen on hold-outs inside the fit parts of ten public families, targets unseen (docs/decisions.md):
+OWN_SHARE = 0.3  # how far a metric's own hold-out error counts, beside the mean over all metrics of its kind
+LOSS_POWER, SHARE_POWER = 4.0, 8.0  # weight = error^−power
+PREFERENCE = 4.0  # times the weight that the default loss law would have on its errors alone
+FLOOR = 1e-4  # added to every hold-out error: less than the noise of any metric
+LEAST_WEIGHT = 0.02  # ways that weigh less are left out
+MOST_TARGETS = 30  # rows a hold-out and metric
+MOST_ALIKE = 12  # metrics of a kind over which errors are pooled
+HOLD_OUT_STARTS = 32
+
+
+@dataclass(frozen=True)
+class Auto:
+    """Forecast each metric by a weighted mean of published ways.
+
+    A way's weight is a power of its mean error on progressive hold-outs inside the training runs: the error on the
+    metric itself, shrunk towards that on all metrics of its kind, because picking by one metric alone over-fits. The
+    draws come from the ways in proportion to their weights, so that their disagreement is part of the interval.
+    `intermediate` names the shared loss, as for the ladder.
+    """
+
+    intermediate: str = AUTO
+
+    name = "auto"
+    source = "the ways of arXiv 2403.08540, 2412.04403, 2512.08894, 2608.07222; weighed by hold-outs inside the data"
+
+    def forecast(
+        self, observations: Observations, targets: Sequence[Target], metrics: Sequence[str], settings: Settings
+    ) -> list[Forecast]:
+        """Forecast every metric of every target; raises MethodError where no way leads to a metric."""
+        training = observations.training()
+        alike = _alike(training, metrics)
+        shared = self._shared(training, alike, settings)
+        errors = self._errors(training, alike, shared, settings)
+        ways = self._ways(training, metrics, shared, settings)
+        made: list[Forecast] = []
+        for name in metrics:
+            is_share = training.metrics[name].is_share
+            of_kind = [errors[other] for other in alike if training.metrics[other].is_share == is_share]
+            weights = _weights(ways[name], errors[name], of_kind, is_share=is_share)
+            made += [_mix(ways[name], weights, target, settings) for target in targets]
+        return made
+
+    def _shared(self, training: Observations, metrics: Sequence[str], settings: Settings) -> dict[str, str]:
+        shares = [metric for name in metrics if (metric := training.metric_named(name)).is_share]
+        return {m.name: choose_intermediate(training, m, self.intermediate, settings) for m in shares}
+
+    def _ways(
+        self, training: Observations, metrics: Sequence[str], shared: dict[str, str], settings: Settings
+    ) -> dict[str, list[Way]]:
+        own = {f"{name.rsplit('/', 1)[0]}/bpb" for name in shared} & set(training.metrics)
+        pieces = Pieces(training, {*metrics, *shared.values(), *own}, settings)
+        return {
+            name: share_ways(pieces, name, shared[name], self.name)
+            if name in shared
+            else loss_ways(pieces, name, self.name)
+            for name in metrics
+        }
+
+    def _errors(
+        self, training: Observations, metrics: Sequence[str], shared: dict[str, str], settings: Settings
+    ) -> dict[str, dict[str, float]]:
+        """Give for each metric the mean |error| of each way over the hold-outs inside the training runs."""
+        quick = replace(settings, draws=0, starts=min(settings.starts, HOLD_OUT_STARTS))
+        found: dict[str, dict[str, list[float]]] = {name: {} for name in metrics}
+        try:
+            splits = splits_of(training, "C")
+        except ForetellError:  # nothing to hold out: every way keeps its default weight
+            splits = []
+        for split in splits:
+            ways = self._ways(split.fit, metrics, shared, quick)
+            for name in metrics:
+                for way in ways[name]:
+                    found[name].setdefault(way.role, []).extend(_hidden_errors(way, split, name))
+        return {name: {way: float(np.mean(seen)) for way, seen in of.items() if seen} for name, of in found.items()}
+
+
+def _alike(training: Observations, metrics: Sequence[str]) -> list[str]:
+    """Name the metrics asked for, and others of their kinds, at most MOST_ALIKE of each, spread over the alphabet."""
+    found = list(dict.fromkeys(metrics))
+    for share in {training.metric_named(name).is_share for name in metrics}:
+        kind = [m.name for m in training.metrics.values() if m.is_share == share and (share or m.is_loss)]
+        places = {round(i) for i in np.linspace(0, len(kind) - 1, min(len(kind), MOST_ALIKE))}
+        found += [name for i, name in enumerate(kind) if i in places and name not in found]
+    return found
+
+
+def _hidden_errors(way: Way, split: Split, name: str) -> list[float]:
+    """Give a way's |error| on the hidden rows: in shares, or of logarithms and at most 1; none where it fails."""
+    rows = targets_of(split.test.metric(name))
+    if len(rows) > MOST_TARGETS:
+        rows = [rows[round(i)] for i in np.linspace(0, len(rows) - 1, MOST_TARGETS)]
+    is_share = split.fit.metrics[name].is_share
+    errors = []
+    for target, measured in rows:
+        try:
+            value = way.value(target)
+        except (FitError, MethodError):
+            return []
+        if is_share:
+            errors.append(abs(float(np.clip(value, 0.0, 1.0)) - measured))
+        else:
+            errors.append(min(abs(float(np.log(value / measured))), 1.0) if value > 0 and measured > 0 else 1.0)
+    return errors
+
+
+def _weights(
+    ways: Sequence[Way], own: dict[str, float], of_kind: Sequence[dict[str, float]], *, is_share: bool
+) -> dict[str, float]:
+    """Weigh each way by its hold-out error on the metric, shrunk to that over all metrics of the kind; sum to 1."""
+    pooled = {
+        way.name: float(np.mean([errors[way.role] for errors in of_kind if way.role in errors]))
+        for way in ways
+        if any(way.role in errors for errors in of_kind)
+    }
+    usual = float(np.median(list(pooled.values()))) if pooled else 1.0
+    weights = {}
+    for i, way in enumerate(ways):
+        general = pooled.get(way.name, usual)
+        error = OWN_SHARE * own.get(way.role, general) + (1.0 - OWN_SHARE) * general
+        weights[way.name] = (error + FLOOR) ** -(SHARE_POWER if is_share else LOSS_POWER)
+        if i == 0 and not is_share:
+            weights[way.name] *= PREFERENCE
+    total = sum(weights.values())
+    return {name: weight / total for name, weight in weights.items()}
+
+
+def _mix(ways: Sequence[Way], weights: dict[str, float], target: Target, settings: Settings) -> Forecast:
+    """Mix the ways that weigh anything; raises the first way's error where none leads anywhere."""
+    parts: list[tuple[float, str, Forecast]] = []
+    for way in ways:
+        if weights[way.name] >= LEAST_WEIGHT:
+            try:
+                parts.append((weights[way.name], way.name, way.forecast(target)))
+            except (FitError, MethodError):
+                continue
+    if not parts:
+        parts = [(1.0, ways[0].name, ways[0].forecast(target))]
+    parts.sort(key=lambda part: (-part[0], part[1]))
+    share = np.array([weight for weight, _, _ in parts])
+    share /= share.sum()
+    forecasts = [forecast for _, _, forecast in parts]
+    values = np.array([forecast.value for forecast in forecasts])
+    positive = not forecasts[0].metric.is_share and bool((values > 0).all())
+    value = float(np.exp(share @ np.log(values))) if positive else float(share @ values)
+    chosen = np.random.default_rng([settings.seed, 5]).choice(len(parts), size=settings.draws, p=share)
+    draws = np.array([forecasts[way].draws[b] for b, way in enumerate(chosen)], dtype=np.float64)
+    said = ", ".join(f"{100 * weight:.0f} % {name}" for weight, (_, name, _) in zip(share, parts, strict=True))
+    reason = f"{forecasts[0].metric.name}: {said}; weighed by their errors on hold-outs inside the runs given."
+    return replace(forecasts[0], value=value, draws=draws, reason=reason)

@@ -12,7 +12,7 @@ from foretell.forecast import Forecast, Method, Settings, Target, held_out_targe
 from foretell.judge import Backtest, splits_of, widened
 from foretell.judge import backtest as backtest_splits
 from foretell.laws import Law, law_named
-from foretell.methods import DEFAULT, method_named
+from foretell.methods import DEFAULT, METHODS, method_named
 from foretell.table import Metric, Observations, open_study
 from foretell.units import parse_compute, parse_count, parse_tokens
 
@@ -99,6 +99,39 @@ def backtest(
     return backtest_splits(
         chosen, splits_of(observations, by), names, settings or Settings(draws=400), progress=progress
     )
+
+
+def compare(
+    observations: Observations,
+    metrics: Sequence[str] = (),
+    *,
+    by: str = "C",
+    methods: Sequence[str] = (),
+    settings: Settings | None = None,
+    progress: Callable[[str], object] = lambda _: None,
+) -> tuple[list[Backtest], list[str]]:
+    """Backtest methods (all, where none is named) on the same hidden rows; give them, and what could not be compared.
+
+    Without metrics, every loss and every accuracy. Raises MethodError when no method could forecast anything.
+    """
+    splits = splits_of(observations, by)
+    names = (
+        metrics_of(observations, metrics)
+        if metrics
+        else [name for name, metric in observations.metrics.items() if metric.is_loss or metric.is_share]
+    )
+    how = settings or Settings(draws=200)
+    made: list[Backtest] = []
+    failures: list[str] = []
+    for name in methods or METHODS:
+        progress(name)
+        try:
+            made.append(backtest_splits(method_named(name), splits, names, how))
+        except MethodError as error:
+            failures.append(f"{name}: {error}")
+    if not made:
+        raise MethodError(f"no method could be compared; the first: {failures[0]}")
+    return made, failures
 
 
 def fit_metric(

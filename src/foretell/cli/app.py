@@ -6,6 +6,7 @@ import typer
 
 from foretell.cli import read
 from foretell.cli.backtest import backtest
+from foretell.cli.compare import compare
 from foretell.cli.demo import demo
 from foretell.cli.fit import fit
 from foretell.cli.laws import laws
@@ -22,5 +23,6 @@ app.command()(demo)
 app.add_typer(read.app, name="read")
 app.command()(predict)
 app.command()(backtest)
+app.command()(compare)
 app.command()(fit)
 app.command()(laws)

@@ -74,6 +74,10 @@ class Backtest:
         errors = [abs(error) for outcome in self.outcomes if (error := of(outcome)) is not None]
         return float(np.mean(errors)) if errors else float("nan")
 
+    def median_error(self) -> float:
+        """Give the median |error| of the forecasts."""
+        return float(np.median([abs(outcome.error) for outcome in self.outcomes])) if self.outcomes else float("nan")
+
     def interval_score(self, level: float) -> float:
         """Give the mean interval score (Gneiting 2007), relative to what was measured for losses; less is better."""
         scores = []
@@ -86,6 +90,11 @@ class Backtest:
     def of_metric(self, name: str) -> Backtest:
         """Keep the outcomes of one metric."""
         kept = tuple(outcome for outcome in self.outcomes if outcome.forecast.metric.name == name)
+        return Backtest(self.method, kept, self.failures)
+
+    def of_shares(self, share: bool) -> Backtest:
+        """Keep the outcomes of shares, or of everything else: points and relative errors have no common mean."""
+        kept = tuple(outcome for outcome in self.outcomes if outcome.forecast.metric.is_share == share)
         return Backtest(self.method, kept, self.failures)
 
     @property

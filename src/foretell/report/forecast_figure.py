@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from foretell.errors import ForetellError
+from foretell.report.colours import BLUE, GREY, ORANGE
 from foretell.units import format_count
 
 if TYPE_CHECKING:
     from foretell.forecast import Forecast
 
-# Okabe & Ito's palette, told apart by every common form of colour-blindness
-BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#999999"
 ROW, WIDTH, PANEL = 0.32, 4.2, 0.9  # inches
 
 

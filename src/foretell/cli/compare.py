@@ -1,0 +1,92 @@
+"""`foretell compare`: all methods on the same hold-outs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from foretell.cli.options import AsJson, Draws, Metrics, Parts, Seed, Starts, Study, Where
+
+if TYPE_CHECKING:
+    from foretell.judge import Backtest
+
+
+def compare(
+    study: Study,
+    by: Annotated[str, typer.Option(help="What is held out: the larger C, N or D, a family, or held-out runs.")] = "C",
+    metric: Metrics = None,
+    method: Annotated[
+        list[str] | None, typer.Option("--method", help="A method to compare; repeat for more. [all]")
+    ] = None,
+    where: Where = None,
+    parts: Parts = "all",
+    draws: Draws = 200,
+    starts: Starts = 64,
+    seed: Seed = 0,
+    figure: Annotated[Path | None, typer.Option(help="Draw it as well: a PNG, SVG or PDF file.")] = None,
+    json: AsJson = False,
+) -> None:
+    """Backtest every method on the same hidden rows: errors, coverage and interval score beside each other."""
+    from foretell import api
+    from foretell.cli.show import console, print_json
+    from foretell.forecast import Settings, parse_parts
+
+    settings = Settings(draws=draws, parts=parse_parts(parts), starts=starts, seed=seed)
+    observations = api.open(study)
+    if where:
+        observations = observations.where(where)
+    with console(stderr=True).status("comparing") as status:
+        if json:
+            status.stop()
+        made, failures = api.compare(
+            observations,
+            metric or [],
+            by=by,
+            methods=method or [],
+            settings=settings,
+            progress=lambda text: status.update(f"comparing {text}"),
+        )
+    if figure:
+        from foretell.report import draw_comparison
+
+        draw_comparison(made, figure)
+    if json:
+        print_json([_summary(backtest) for backtest in made])
+    else:
+        _show(made)
+    for failure in failures:
+        console(stderr=True).print(f"not compared: {failure}", markup=False)
+
+
+def _summary(backtest: Backtest) -> dict[str, Any]:
+    return {"method": backtest.method, **backtest.to_json()["all"], "metrics": backtest.to_json()["metrics"]}
+
+
+def _show(made: list[Backtest]) -> None:
+    from rich.table import Table
+
+    from foretell.cli.show import console
+
+    table = Table("method", "kind", "n", "mean |error|", "median", "80% covers", "score", title="Hidden rows")
+    for share, kind in ((True, "shares, points"), (False, "others, %")):
+        parts = [(backtest.method, backtest.of_shares(share)) for backtest in made]
+        for name, part in sorted(parts, key=lambda item: item[1].error()):
+            if not part.outcomes:
+                continue
+            covered, low, high, n = part.coverage(0.8)
+            table.add_row(
+                name,
+                kind,
+                str(n),
+                f"{100 * part.error():.2f}",
+                f"{100 * part.median_error():.2f}",
+                f"{covered:.0%} ({low:.0%}–{high:.0%})",
+                f"{100 * part.interval_score(0.8):.1f}",
+            )
+        baseline = next((part for _, part in parts if part.outcomes), None)
+        if baseline is not None:
+            copied = 100 * baseline.error(lambda outcome: outcome.largest_run_error)
+            table.add_row("largest run", kind, str(len(baseline.outcomes)), f"{copied:.2f}", "", "", "", style="dim")
+    console().print(table)

@@ -1,0 +1,3 @@
+"""Colours of every figure: Okabe & Ito's, told apart by every common form of colour-blindness."""
+
+BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#999999"

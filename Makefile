@@ -42,6 +42,7 @@ bench: setup
 
 results: setup
 	$(BIN)/python benchmarks/results.py
+	$(BIN)/python benchmarks/intervals.py
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -67,20 +68,35 @@ def predict(
         raise MethodError("there is no target: give N and D, or a study that holds runs out")
     training = observations.training()
     names = metrics_of(observations, metrics)
+
+    def forecast(of: Sequence[str]) -> list[Forecast]:
+        made = widened(chosen, training, chosen.forecast(training, aims, of, how), how)
+        pooled = [] if options.get("family") else study_doubts(training)
+        return [replace(forecast, doubts=(*forecast.doubts, *pooled)) for forecast in made]
+
     try:
-        return widened(chosen, training, chosen.forecast(training, aims, names, how), how)
+        return forecast(names)
     except (FitError, MethodError):
         if failures is None or len(names) == 1:
             raise
     made: list[Forecast] = []
     for name in names:
         try:
-            made += widened(chosen, training, chosen.forecast(training, aims, [name], how), how)
+            made += forecast([name])
         except (FitError, MethodError) as error:
             failures.append(f"{name}: {error}")
     if not made:
         raise MethodError(f"no metric could be forecast; the first: {failures[0]}")
     return made
+
+
+def study_doubts(training: Observations) -> list[str]:
+    """List the doubts that hold of the runs as a whole: several families fitted as one."""
+    families = sorted(set(training.runs["family"]))
+    if len(families) < 2:
+        return []
+    named = ", ".join(families[:3]) + (", …" if len(families) > 3 else "")
+    return [f"several families: {len(families)} ({named}) are fitted as one; choose one with --where \"family = '…'\""]
 
 
 def backtest(

@@ -16,6 +16,7 @@ app = typer.Typer(
     name="foretell",
     help="Predict a large language-model training run from small ones, with honest error bars.",
     no_args_is_help=True,
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
     add_completion=False,
 )

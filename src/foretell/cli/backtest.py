@@ -11,6 +11,7 @@ from foretell.cli.options import (
     AsJson,
     AsPublished,
     Draws,
+    Family,
     FromCompute,
     Intermediate,
     LawName,
@@ -39,6 +40,7 @@ def backtest(
     intermediate: Intermediate = None,
     as_published: AsPublished = False,
     from_compute: FromCompute = False,
+    family: Family = None,
     where: Where = None,
     parts: Parts = "all",
     draws: Draws = 400,
@@ -51,7 +53,9 @@ def backtest(
     from foretell.cli.show import console, print_json
     from foretell.forecast import Settings, parse_parts
 
-    options = method_options(law, link, intermediate, as_published=as_published, from_compute=from_compute)
+    options = method_options(
+        law, link, intermediate, as_published=as_published, from_compute=from_compute, family=family
+    )
     settings = Settings(draws=draws, parts=parse_parts(parts), starts=starts, seed=seed)
     observations = api.open(study)
     if where:

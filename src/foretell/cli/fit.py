@@ -33,7 +33,7 @@ def fit(
 ) -> None:
     """Fit a law to a metric, with intervals for its coefficients and the doubts it has itself."""
     from foretell import api
-    from foretell.cli.show import console, print_doubts, print_json, rounded, working
+    from foretell.cli.show import console, print_doubts, print_json, rounded, standard_error, working
     from foretell.errors import MethodError, UnknownName
     from foretell.fitting import doubts_of
 
@@ -57,7 +57,7 @@ def fit(
             seed=seed,
         )
     intervals = made.intervals(level) if made.draws is not None else {}
-    doubts = doubts_of(made)
+    doubts = [*doubts_of(made), *api.study_doubts(observations.training())]
     if json:
         print_json(
             {
@@ -93,6 +93,6 @@ def fit(
     for name, value in made.coefficients.items():
         low, high = intervals.get(name, (float("nan"), float("nan")))
         shown = f"[{low:.4g}, {high:.4g}]" if intervals else "none"
-        table.add_row(name, rounded(value, (high - low) / 2.56 * 0.8 / level), shown, made.law.coefficient(name).unit)
+        table.add_row(name, rounded(value, standard_error(low, high, level)), shown, made.law.coefficient(name).unit)
     out.print(table)
     print_doubts([("", doubt) for doubt in doubts])

@@ -12,7 +12,7 @@ Metrics = Annotated[
     list[str] | None,
     typer.Option("--metric", "--task", help="A metric (c4/loss) or task (arc_easy); repeat for more. [every task]"),
 ]
-MethodName = Annotated[str, typer.Option("--method", help="ladder, overtrained or chinchilla.")]
+MethodName = Annotated[str, typer.Option("--method", help="ladder, auto, overtrained or chinchilla.")]
 LawName = Annotated[str | None, typer.Option("--law", help="The loss law of the method. [the method's own]")]
 LinkName = Annotated[str | None, typer.Option("--link", help="The link from loss to accuracy. [the method's own]")]
 Intermediate = Annotated[
@@ -24,6 +24,9 @@ AsPublished = Annotated[
 ]
 FromCompute = Annotated[
     bool, typer.Option("--from-compute", help="With --as-published: the ladder's law in C instead of N and D.")
+]
+Family = Annotated[
+    str | None, typer.Option("--family", help="With --as-published overtrained: the training set that is forecast.")
 ]
 Where = Annotated[
     str | None, typer.Option("--where", help="Only the runs for which this SQL holds, such as 'N <= 1.3e9'.")
@@ -43,6 +46,7 @@ def method_options(
     *,
     as_published: bool = False,
     from_compute: bool = False,
+    family: str | None = None,
 ) -> dict[str, str | bool]:
     """Collect the options of a method that were given."""
     given: dict[str, str | bool | None] = {
@@ -51,5 +55,6 @@ def method_options(
         "intermediate": intermediate,
         "as_published": as_published or None,
         "from_compute": from_compute or None,
+        "family": family,
     }
     return {name: value for name, value in given.items() if value is not None}

@@ -11,6 +11,7 @@ from foretell.cli.options import (
     AsJson,
     AsPublished,
     Draws,
+    Family,
     FromCompute,
     Intermediate,
     LawName,
@@ -43,6 +44,7 @@ def predict(
     intermediate: Intermediate = None,
     as_published: AsPublished = False,
     from_compute: FromCompute = False,
+    family: Family = None,
     where: Where = None,
     level: Level = 0.8,
     parts: Parts = "all",
@@ -69,7 +71,9 @@ def predict(
         aims.append(api.target(N, D, C))
     elif C is not None:
         raise MethodError("-C alone describes no target; give -N and -D as well")
-    options = method_options(law, link, intermediate, as_published=as_published, from_compute=from_compute)
+    options = method_options(
+        law, link, intermediate, as_published=as_published, from_compute=from_compute, family=family
+    )
     settings = Settings(draws=draws, parts=parse_parts(parts), starts=starts, seed=seed)
     observations = api.open(study)
     aims = aims or held_out_targets(observations)
@@ -118,7 +122,7 @@ def show(made: list[Forecast], level: float) -> None:
     """Print a table for each target, and the doubts."""
     from rich.table import Table
 
-    from foretell.cli.show import console, forecast_cells, print_doubts
+    from foretell.cli.show import console, forecast_cells, print_doubts, reach_words
     from foretell.units import format_count
 
     out = console()
@@ -129,6 +133,6 @@ def show(made: list[Forecast], level: float) -> None:
         table = Table("metric", "forecast", f"{level:.0%} interval", "reach", title=title, title_justify="left")
         for forecast in of_target:
             value, interval = forecast_cells(forecast, level)
-            table.add_row(forecast.metric.name, value, interval, f"{forecast.reach:.1f} decades")
+            table.add_row(forecast.metric.name, value, interval, reach_words(forecast.reach))
         out.print(table)
     print_doubts([(forecast.metric.name, doubt) for forecast in made for doubt in forecast.doubts])

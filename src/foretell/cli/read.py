@@ -10,7 +10,7 @@ import typer
 if TYPE_CHECKING:
     from foretell.table import Observations
 
-app = typer.Typer(help="Read others' files into a study.", no_args_is_help=True)
+app = typer.Typer(help="Read others' files into a study.", no_args_is_help=True, rich_markup_mode=None)
 
 Study = Annotated[Path, typer.Option("--output", "-o", help="The study folder to make, or to add to.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print a summary for machines.")]

@@ -50,18 +50,25 @@ def working(message: str, *, quiet: bool) -> Iterator[None]:
 
 
 def rounded(value: float, error: float) -> str:
-    """Write a value with its standard error in the last digits: `1.692(4)`; without an error, four digits."""
-    if not (math.isfinite(error) and error > 0) or not math.isfinite(value):
+    """Write a value with its standard error in the last digits: `1.692(4)`; four digits where that says nothing."""
+    if not (math.isfinite(error) and math.isfinite(value)) or error <= 0:
         return f"{value:.4g}"
+    if error >= abs(value) or abs(value) >= 1e5 or abs(value) < 1e-4:
+        return f"{value:.3g} ± {error:.1g}"
     digits = -math.floor(math.log10(error))
-    if digits > 12 or digits < -3 or abs(value) >= 1e5:
-        return f"{value:.4g} ± {error:.1g}"
     last = round(error * 10**digits)
     if last == 10:  # 0.096 rounds to 0.10
         digits, last = digits - 1, 1
     if digits <= 0:
         return f"{round(value, digits):.0f}({last * 10**-digits:.0f})"
     return f"{value:.{digits}f}({last})"
+
+
+def standard_error(low: float, high: float, level: float) -> float:
+    """Give the standard error of a normal whose central interval at a level is low to high."""
+    from statistics import NormalDist
+
+    return (high - low) / 2.0 / NormalDist().inv_cdf(0.5 + level / 2.0)
 
 
 def percent(share: float) -> str:
@@ -90,3 +97,8 @@ def print_doubts(doubts: Sequence[tuple[str, str]]) -> None:
         of = ", ".join(named[:3]) + (f" and {len(named) - 3} more" if len(named) > 3 else "")
         out.print("  [yellow]doubt[/] ", end="")
         out.print(f"{doubt} ({of})" if of else doubt, markup=False)
+
+
+def reach_words(reach: float) -> str:
+    """Write how far a target lies beyond the data."""
+    return f"{reach:.1f} decades" if reach > 0 else "inside"

@@ -102,7 +102,7 @@ def _floor_above_data(made: Fit) -> str | None:
         return None
     floor = _limit(made.law, made)
     lowest = float(made.points.value.min())
-    if not np.isfinite(floor) or floor < lowest:
+    if not np.isfinite(floor) or floor <= lowest * (1 + 1e-9):
         return None
     return f"floor above the data: the law never falls below {floor:.4g}, but {lowest:.4g} was measured"
 

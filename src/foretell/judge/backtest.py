@@ -118,7 +118,8 @@ class Backtest:
 
 def _summary(backtest: Backtest) -> dict[str, Any]:
     coverage = {}
-    for level in LEVELS:
+    intervals = all(len(outcome.forecast.draws) for outcome in backtest.outcomes)
+    for level in LEVELS if intervals else ():
         share, low, high, _ = backtest.coverage(level)
         coverage[f"{level:g}"] = {"share": share, "low": low, "high": high}
     chance = backtest.error(lambda outcome: outcome.chance_error)
@@ -127,7 +128,7 @@ def _summary(backtest: Backtest) -> dict[str, Any]:
         "mean_abs_error": backtest.error(),
         "largest_run_error": backtest.error(lambda outcome: outcome.largest_run_error),
         "chance_error": None if np.isnan(chance) else chance,
-        "interval_score_0.8": backtest.interval_score(0.8),
+        "interval_score_0.8": backtest.interval_score(0.8) if intervals else None,
         "coverage": coverage,
     }
 

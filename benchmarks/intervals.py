@@ -1,6 +1,6 @@
 """Coverage of 80 % intervals on the rows that each protocol hides, printed with its binomial interval.
 
-Run: python benchmarks/coverage.py [PROTOCOL …]
+Run: python benchmarks/intervals.py [PROTOCOL …]
 """
 
 from __future__ import annotations

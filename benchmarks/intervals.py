@@ -35,7 +35,7 @@ def judged(found: Protocol, parts: frozenset[str], method: str = "ladder") -> Ba
         metrics = [name for name in found.metrics if name in group.fit.metrics]
         try:
             made = backtest(method_named(method), [split], metrics, Settings(draws=400, parts=parts), most_targets=40)
-        except Exception as error:  # a table of many protocols goes on, and says what failed
+        except ForetellError as error:  # a table of many protocols goes on, and says what failed
             failures.append(f"{group.name}: {error}")
             continue
         outcomes += made.outcomes

@@ -33,7 +33,9 @@ def points_of(
     value = law.value(coefficients, inputs)
     value = value * np.exp(noise * np.random.default_rng(seed).normal(size=len(value)))
     names = np.array(list(run) or [f"run {i:03d}" for i in range(len(value))])
-    chosen = metric or (Metric(name="task/acc", unit="accuracy") if law.response == "share" else metric_named("c4/loss"))
+    chosen = metric or (
+        Metric(name="task/acc", unit="accuracy") if law.response == "share" else metric_named("c4/loss")
+    )
     return Points(chosen, names, dict(inputs), value, np.full(len(value), items))
 
 

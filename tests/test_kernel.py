@@ -3,13 +3,13 @@
 import numba
 import numpy as np
 import pytest
-from differences import derivative
-from ladders import CHINCHILLA, TRUTH, in_N_and_D, rungs
 
+from differences import derivative
 from foretell.fitting import elementary
 from foretell.fitting.kernel import kernel_of, upper_index
 from foretell.fitting.objective import parse_objective
 from foretell.laws import LAWS
+from ladders import CHINCHILLA, TRUTH, in_N_and_D, rungs
 
 N, D = rungs()
 RNG = np.random.default_rng(0)

@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 import pytest
-from differences import derivative
 
+from differences import derivative
 from foretell.errors import FormulaError, UnknownName
 from foretell.fitting.kernel import kernel_of, upper_index
 from foretell.fitting.objective import parse_objective
@@ -143,7 +143,9 @@ def test_gadre_is_chinchilla_with_one_exponent():
     tied = {"E": 1.7, "A": 300.0, "B": 900.0, "alpha": 0.3}
     factor = 6**0.15  # C = 6ND, so C^-eta M^eta = 6^-eta N^-2eta
     gadre = {"E": 1.7, "a": 300.0 * factor, "b": 900.0 * factor, "eta": 0.15}
-    np.testing.assert_allclose(LAWS["gadre"].value(gadre, inputs), LAWS["chinchilla-tied"].value(tied, inputs), rtol=1e-12)
+    np.testing.assert_allclose(
+        LAWS["gadre"].value(gadre, inputs), LAWS["chinchilla-tied"].value(tied, inputs), rtol=1e-12
+    )
 
 
 def test_the_ray_is_chinchilla_on_a_line_of_constant_ratio():
@@ -312,7 +314,12 @@ def test_a_formula_is_a_law():
 
 def test_a_users_law_has_right_derivatives_too():
     inputs = usual_inputs()
-    for text in ("E + A/N**alpha + B*log(D)**(-beta)", "E + sqrt(A/N + B/D)", "E + A*exp(-g*log(N)) + B/(D/1e9)", "E*N/D"):
+    for text in (
+        "E + A/N**alpha + B*log(D)**(-beta)",
+        "E + sqrt(A/N + B/D)",
+        "E + A*exp(-g*log(N)) + B/(D/1e9)",
+        "E*N/D",
+    ):
         law = law_named(text)
         theta = np.linspace(0.2, 0.9, len(law.coefficients))
         value, gradient = law.gradient(theta, law.features(inputs))

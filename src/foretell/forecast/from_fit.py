@@ -35,9 +35,15 @@ def with_draws(made: Fit, settings: Settings) -> Fit:
 def predict_at(made: Fit, target: Target, settings: Settings, rng: np.random.Generator) -> Prediction:
     """Compute a fit's value at a target, and draws with the coefficients' and the observation's part as asked for.
 
-    Raises FitError when the law is not finite there.
+    Raises FitError when the law is not finite there, or needs an input that the target does not have.
     """
     columns = target.columns(made.points.metric)
+    unknown = [name for name in made.law.variables if name not in columns]
+    if unknown:
+        raise FitError(
+            f"the law {made.law.name} needs {', '.join(unknown)} of the target {target.label}, of which only "
+            f"{', '.join(sorted(columns))} are known"
+        )
     value = float(made.predict(columns)[0])
     if not np.isfinite(value):
         raise FitError(

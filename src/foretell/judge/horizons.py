@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from foretell.errors import TableError, UnitError
 from foretell.judge.split import Split
 from foretell.table import Observations
-from foretell.units import TOKENS_PER_PARAMETER, format_count, parse_tokens
+from foretell.units import format_count, parse_tokens
 
 SAME = 0.1  # relative; horizons nearer than this are one (1xC is 20.03 tokens a parameter on the OLMo ladder)
 FEWEST_SHORT = 4  # runs: fewer carry neither a loss law nor a link
@@ -18,11 +19,11 @@ FEWEST_SHORT = 4  # runs: fewer carry neither a loss law nor a link
 
 @dataclass(frozen=True)
 class Horizons:
-    """Hold the short and the long horizons of a study, the `split` of its runs, and what is to be doubted of it."""
+    """Hold the `split` of a study's runs, the short and the long horizons in tokens a parameter, and its doubts."""
 
     split: Split
-    short: tuple[str, ...]
-    long: tuple[str, ...]
+    short: tuple[float, ...]
+    long: tuple[float, ...]
     doubts: tuple[str, ...]
 
 
@@ -35,6 +36,8 @@ def split_horizons(observations: Observations, cut: str = "0.5") -> Horizons:
     """
     training = observations.training()
     count = "N" if training.law_N == "N" else "N_total"
+    if training.runs[count].is_null().any():
+        raise TableError(f"{count} is not known for some runs; a horizon is D/{count}: give their number of parameters")
     runs = training.runs.with_columns(M=pl.col("D") / pl.col(count)).sort("M", "name")
     M, D = runs["M"].to_numpy(), runs["D"].to_numpy()
     share = _share(cut)
@@ -46,11 +49,11 @@ def split_horizons(observations: Observations, cut: str = "0.5") -> Horizons:
                 "(20B), or rank by larger N with `foretell backtest`"
             )
         last = steps[min(len(steps) - 1, max(1, round(share * len(steps)))) - 1]
-        short = M <= last * (1.0 + SAME / 2)
+        short = last * (1.0 + SAME / 2) >= M
         name = f"D/N ≤ {format_count(last)}"
     elif cut.strip().lower().endswith("xc"):
         multiple = parse_tokens(cut, 1.0)
-        short = M <= multiple * (1.0 + SAME / 2)
+        short = multiple * (1.0 + SAME / 2) >= M
         name = f"D/N ≤ {format_count(multiple)}"
     else:
         tokens = parse_tokens(cut)
@@ -67,25 +70,14 @@ def split_horizons(observations: Observations, cut: str = "0.5") -> Horizons:
     families = sorted(set(runs["family"]))
     if len(families) > 1:
         doubts.append(
-            f"the runs belong to {len(families)} families ({', '.join(families[:4])}); one loss law over all mixes their "
-            "recipes: choose one with --where \"family = '…'\""
+            f"the runs belong to {len(families)} families ({', '.join(families[:4])}); one loss law over all mixes "
+            "their recipes: choose one with --where \"family = '…'\""
         )
     far = sorted({float(n) for n in runs.filter(~short)[count]} - {float(n) for n in runs.filter(short)[count]})
     if far:
         doubts.append(f"N = {', '.join(map(format_count, far))} has long horizons only: its forecast is also one in N")
     split = Split(name, training.only_runs(below), training.only_runs(above))
-    of = " × ".join(("{} tokens a parameter",))
-    return Horizons(
-        split,
-        tuple(of.format(format_count(m)) for m in _distinct(M[short])),
-        tuple(of.format(format_count(m)) for m in _distinct(M[~short])),
-        tuple(doubts),
-    )
-
-
-def tokens_per_parameter(multiple: float) -> float:
-    """Give the tokens a parameter of a Chinchilla multiple."""
-    return TOKENS_PER_PARAMETER * multiple
+    return Horizons(split, tuple(_distinct(M[short])), tuple(_distinct(M[~short])), tuple(doubts))
 
 
 def _share(cut: str) -> float | None:
@@ -100,7 +92,7 @@ def _share(cut: str) -> float | None:
     return None
 
 
-def _distinct(M: np.ndarray) -> list[float]:
+def _distinct(M: NDArray[np.float64]) -> list[float]:
     """Give the distinct values in order; a value within SAME of the group's first belongs to it."""
     found: list[float] = []
     first = -np.inf

@@ -164,8 +164,11 @@ class Observations:
         return kept
 
     def training(self) -> Observations:
-        """Leave out the runs that are held out: what every fit starts from."""
-        return self._of_runs(self.runs.filter(~pl.col("held_out")))
+        """Leave out the runs that are held out: what every fit starts from; raises TableError when that is all."""
+        kept = self.runs.filter(~pl.col("held_out"))
+        if not len(kept):
+            raise TableError(f"all {len(self.runs)} runs are held out; nothing is left to fit")
+        return self._of_runs(kept)
 
     def held_out(self) -> Observations:
         """Keep only the runs that are held out, to score forecasts with."""

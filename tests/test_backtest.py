@@ -202,9 +202,9 @@ def test_chance_of_an_error_is_one_minus_chance():
 
 def test_the_summary_for_machines_holds_no_nan(study):
     told = judged(Oracle(), study).to_json()
-    assert told["all"]["n"] == len(told["outcomes"]) == told["metrics"]["c4/loss"]["n"]
-    assert told["all"]["chance_error"] is None
-    assert set(told["all"]["coverage"]) == {"0.5", "0.8", "0.9"}
+    assert told["others"]["n"] == len(told["outcomes"]) == told["metrics"]["c4/loss"]["n"]
+    assert told["others"]["chance_error"] is None
+    assert set(told["others"]["coverage"]) == {"0.5", "0.8", "0.9"}
 
 
 def test_the_interval_score_charges_width_and_misses():

@@ -20,10 +20,16 @@ from foretell.units import parse_compute, parse_count, parse_tokens
 RESAMPLERS = {"runs": resample_runs, "noise": redraw_noise}
 
 
-def target(N: str | float, D: str | float, C: str | float | None = None, name: str = "") -> Target:
-    """Make a target from quantities as people write them: `target("13B", "5T")`, `target("7B", "10xC")`."""
+def target(
+    N: str | float, D: str | float, C: str | float | None = None, name: str = "", **inputs: str | float
+) -> Target:
+    """Make a target from quantities as people write them: `target("13B", "5T")`, `target("7B", "10xC", U="1T")`.
+
+    `inputs` are what else a law needs of the run, such as U or a learning rate.
+    """
     parameters = parse_count(N, "N")
-    return Target(parameters, parse_tokens(D, parameters), None if C is None else parse_compute(C), name)
+    more = {key: parse_count(value, key) for key, value in inputs.items()}
+    return Target(parameters, parse_tokens(D, parameters), None if C is None else parse_compute(C), name, more)
 
 
 def metrics_of(observations: Observations, wanted: Sequence[str] = ()) -> list[str]:

@@ -61,7 +61,8 @@ def compare(
 
 
 def _summary(backtest: Backtest) -> dict[str, Any]:
-    return {"method": backtest.method, **backtest.to_json()["all"], "metrics": backtest.to_json()["metrics"]}
+    told = backtest.to_json()
+    return {name: part for name, part in told.items() if name != "outcomes"}
 
 
 def _show(made: list[Backtest]) -> None:

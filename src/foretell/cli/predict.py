@@ -36,6 +36,9 @@ def predict(
     N: Annotated[str | None, typer.Option("-N", "--N", help="Parameters of the target, such as 7B.")] = None,
     D: Annotated[str | None, typer.Option("-D", "--D", help="Training tokens, such as 4T or 2xC.")] = None,
     C: Annotated[str | None, typer.Option("-C", "--C", help="Training FLOP, such as 1e23. [6ND]")] = None,
+    inputs: Annotated[
+        list[str] | None, typer.Option("--input", help="NAME=VALUE that a law needs of the target, such as U=1T.")
+    ] = None,
     targets: Annotated[Path | None, typer.Option(help="A CSV of targets: columns name,N,D[,C].")] = None,
     metric: Metrics = None,
     method: MethodName = "ladder",
@@ -68,7 +71,7 @@ def predict(
     if N is not None or D is not None:
         if N is None or D is None:
             raise MethodError(f"a target needs both -N and -D; -{'D' if N else 'N'} is missing")
-        aims.append(api.target(N, D, C))
+        aims.append(api.target(N, D, C, **read_inputs(inputs or [])))
     elif C is not None:
         raise MethodError("-C alone describes no target; give -N and -D as well")
     options = method_options(
@@ -90,6 +93,19 @@ def predict(
         show(made, level)
     for failure in failures:
         console(stderr=True).print(f"not forecast: {failure}", markup=False)
+
+
+def read_inputs(pairs: list[str]) -> dict[str, str]:
+    """Read NAME=VALUE pairs."""
+    from foretell.errors import MethodError
+
+    made = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not (name and equals and value):
+            raise MethodError(f"--input {pair!r} is not NAME=VALUE, such as U=1T")
+        made[name] = value
+    return made
 
 
 def read_targets(path: Path) -> list[Target]:

@@ -22,7 +22,14 @@ SCALE_ROUNDS = 60
 
 
 def descend(
-    law: Law, objective: Objective, features: Array, targets: Array, weights: Array, starts: Array, *, near: bool = False
+    law: Law,
+    objective: Objective,
+    features: Array,
+    targets: Array,
+    weights: Array,
+    starts: Array,
+    *,
+    near: bool = False,
 ) -> Minima:
     """Minimise an objective from starts (B, q); targets (T, n) and weights (W, n) are reused in turn.
 

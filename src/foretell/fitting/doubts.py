@@ -17,6 +17,7 @@ FAR = 1e30  # an input so large that only a law's floor is left
 SAME_RAY = 2.0  # D/N within a factor of two is one ray (arXiv 2605.08541: the spread of D/N, not the count, identifies)
 FEW_SIZES = 3  # arXiv 2410.11840: at least three sizes, five preferred
 UNCERTAIN_FACTOR = 3.0  # a coefficient known to within this factor either way, at one standard error, is not identified
+VAST = 10.0  # of the logarithm: 2e4 either way
 FEW_STARTS = 0.05
 FAR_OUT = 6.0  # robust standard deviations
 TREND = 1e-3  # significance of a bend in the residuals
@@ -42,7 +43,8 @@ def _at_a_bound(made: Fit) -> str | None:
                 at.append(f"{name} = {value:.3g}")
     if not at:
         return None
-    return f"at a bound: {', '.join(at)}; the law has fewer free coefficients here than it seems"
+    named = ", ".join(at)
+    return f"at a bound: {named} fits as well on its bound; the law has fewer free coefficients than it seems"
 
 
 def _starts_disagree(made: Fit) -> str | None:
@@ -63,7 +65,7 @@ def _ill_conditioned(made: Fit) -> str | None:
     inverse = np.linalg.pinv((jacobian / size).T @ (jacobian / size), rcond=1e-13)
     error = made.spread * np.sqrt(np.maximum(np.diag(inverse), 0.0)) / size
     loose = [
-        f"{name} (× or ÷ {np.exp(min(error[i], 50.0)):.2g})"
+        f"{name} (× or ÷ {np.exp(error[i]):.2g})" if error[i] < VAST else f"{name} (at all)"
         for i, name in enumerate(made.law.coefficients)
         if made.law.coefficient(name).scale == "log" and error[i] > np.log(UNCERTAIN_FACTOR)
     ]

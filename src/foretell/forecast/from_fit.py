@@ -54,7 +54,9 @@ def predict_at(made: Fit, target: Target, settings: Settings, rng: np.random.Gen
     if not B:
         return Prediction(value, np.empty(0))
     draws = made.predict_draws(columns)[:, 0] if made.draws is not None else np.full(B, value)
-    draws = np.where(np.isfinite(draws), draws, value)
+    finite = draws[np.isfinite(draws)]
+    if len(finite) < B:  # coefficients that a resample carried out of range: the others stand in for them
+        draws = rng.choice(finite, size=B) if len(finite) else np.full(B, value)
     if "noise" in settings.parts:
         noise = spread_draws(made, B, rng) * rng.normal(size=B)
         draws = draws * np.exp(noise) if made.objective.space == "log" else draws + noise

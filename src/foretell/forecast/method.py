@@ -11,6 +11,8 @@ from foretell.forecast.forecast import DEFAULT_PARTS, Forecast
 from foretell.forecast.target import Target
 from foretell.table import Observations
 
+FEWEST_DRAWS = 20
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -22,6 +24,8 @@ class Settings:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        if 0 < self.draws < FEWEST_DRAWS:
+            raise MethodError(f"{self.draws} draws make no interval; give at least {FEWEST_DRAWS}, or 0 for none")
         if self.draws < 0 or self.starts < 1 or self.seed < 0:
             raise MethodError(
                 f"{self.draws} draws from {self.starts} starts and seed {self.seed} were asked for; "

@@ -97,6 +97,11 @@ class Backtest:
         kept = tuple(outcome for outcome in self.outcomes if outcome.forecast.metric.is_share == share)
         return Backtest(self.method, kept, self.failures)
 
+    def by_kind(self) -> dict[str, Backtest]:
+        """Part the outcomes into `shares` and `others` where there are any of each."""
+        parts = {"shares": self.of_shares(True), "others": self.of_shares(False)}
+        return {kind: part for kind, part in parts.items() if part.outcomes}
+
     @property
     def metrics(self) -> list[str]:
         """Name the metrics that were forecast."""
@@ -107,7 +112,7 @@ class Backtest:
         return {
             "method": self.method,
             "metrics": {name: _summary(self.of_metric(name)) for name in self.metrics},
-            "all": _summary(self),
+            **{kind: _summary(part) for kind, part in self.by_kind().items()},
             "outcomes": [
                 {"split": o.split, **o.forecast.to_json(0.8), "measured": o.measured, "error": o.error}
                 for o in self.outcomes

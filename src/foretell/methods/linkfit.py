@@ -102,9 +102,12 @@ def link_doubts(made: Fit, loss: float) -> list[str]:
     measured = made.points.value[~made.points.known]
     if made.law.name == "flat":
         chance = made.points.metric.chance
-        named = "" if chance is None else f", chance is {chance:.1%}"
-        best = f"the runs score {measured.min():.1%} to {measured.max():.1%}{named}"
-        return [f"no signal yet: {best}; the forecast stays at their mean, and the task may still emerge"]
+        named = "" if chance is None else f"; chance is {chance:.1%}"
+        scores = f"({measured.min():.1%} to {measured.max():.1%}{named})"
+        return [
+            f"no signal yet: accuracy {scores} does not rise as the loss falls over these runs; "
+            "the forecast stays at their mean, and the task may still emerge"
+        ]
     losses = made.points.input("L")[~made.points.known]
     if loss < losses.min() - np.ptp(losses):
         return ["the loss forecast lies further below the data than the data are wide: the link is carried far"]

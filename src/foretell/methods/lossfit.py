@@ -63,4 +63,6 @@ def choose_law(points: Points) -> tuple[Law, list[str]]:
         if len(points) >= len(law.coefficients) + SPARE_ROWS and sizes >= 2:
             held = [] if name == "skaling" else [f"only {len(points)} rows: fitted by {name}, not by skaling"]
             return law, held
-    return LAWS["power-C"], [f"only {len(points)} rows of {sizes} sizes: fitted by a power law in compute"]
+    if sizes == 1:
+        return LAWS["power-D"], ["every run has the same N: fitted by a power law in D, which holds for that N only"]
+    return LAWS["power-C"], [f"only {len(points)} rows: fitted by a power law in compute"]

@@ -1,0 +1,133 @@
+"""Auto weighs published ways by hold-outs inside the data, and never sees what is held out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import polars as pl
+import pytest
+
+from foretell.forecast import Settings, Target, held_out_targets
+from foretell.methods import method_named
+from foretell.methods.auto import LEAST_WEIGHT, _weights
+from foretell.methods.ways import Way
+from foretell.sources import read_olmo_ladder
+from protocols import protocol, testbeds
+
+QUICK = Settings(draws=40, starts=16)
+
+
+def way(name):
+    return Way(name, name, lambda target: 0.0, lambda target: None)
+
+
+def forecasts(observations, metrics, targets, settings=QUICK):
+    made = method_named("auto").forecast(observations, targets, metrics, settings)
+    return {(f.metric.name, f.target.name): f for f in made}
+
+
+@pytest.fixture(scope="module")
+def olmo():
+    group = protocol("olmo-ladder").groups[0]
+    study = group.fit
+    test = group.test
+    names = ["hellaswag/acc", "mmlu/acc", "piqa/acc", "c4/loss", "hellaswag/bpb", "mmlu/bpb", "piqa/bpb"]
+    return study.training().only_metrics(names), held_out_targets(test)
+
+
+def test_the_weights_sum_to_one_and_fall_with_the_error():
+    ways = [way("a"), way("b"), way("c")]
+    errors = {"a": 0.01, "b": 0.02, "c": 0.04}
+    weights = _weights(ways, errors, [errors], is_share=True)
+    assert sum(weights.values()) == pytest.approx(1.0)
+    assert weights["a"] > weights["b"] > weights["c"]
+
+
+def test_one_metrics_own_error_is_shrunk_towards_that_of_its_kind():
+    ways = [way("a"), way("b")]
+    alone = _weights(ways, {"a": 0.01, "b": 0.03}, [{"a": 0.01, "b": 0.03}], is_share=True)
+    among = _weights(ways, {"a": 0.01, "b": 0.03}, [{"a": 0.02, "b": 0.02}], is_share=True)
+    assert alone["a"] > among["a"] > 0.5
+
+
+def test_a_way_that_was_never_held_out_weighs_as_the_usual_one():
+    weights = _weights(
+        [way("a"), way("b"), way("new")], {"a": 0.01, "b": 0.03}, [{"a": 0.01, "b": 0.03}], is_share=True
+    )
+    assert weights["a"] > weights["new"] > weights["b"]
+
+
+def test_the_default_loss_law_is_preferred_where_hold_outs_do_not_decide():
+    errors = {"skaling": 0.01, "chinchilla": 0.01}
+    weights = _weights([way("skaling"), way("chinchilla")], errors, [errors], is_share=False)
+    assert weights["skaling"] > 0.75 > 0.25 > weights["chinchilla"]
+
+
+def test_held_out_values_never_influence_a_forecast():
+    study = read_olmo_ladder(testbeds() / "olmo-ladder").only_metrics(["hellaswag/acc", "hellaswag/bpb", "c4/loss"])
+    targets = held_out_targets(study)
+    hidden = study.held_out().runs["name"].to_list()
+    spoilt = replace(
+        study,
+        values=study.values.with_columns(
+            pl.when(pl.col("run").is_in(hidden)).then(0.5).otherwise("value").alias("value")
+        ),
+    )
+    made = [forecasts(given, ["hellaswag/acc", "c4/loss"], targets) for given in (study, spoilt, study.training())]
+    for key, forecast in made[0].items():
+        assert [other[key].value for other in made] == [forecast.value] * 3
+        np.testing.assert_array_equal(made[1][key].draws, forecast.draws)
+
+
+def test_a_forecast_does_not_depend_on_what_else_is_asked_for(olmo):
+    training, targets = olmo
+    alone = forecasts(training, ["mmlu/acc"], targets)
+    together = forecasts(training, ["piqa/acc", "mmlu/acc", "c4/loss"], targets)
+    for key, forecast in alone.items():
+        assert together[key].value == pytest.approx(forecast.value, rel=1e-9)
+
+
+def test_row_order_does_not_matter(olmo):
+    training, targets = olmo
+    shuffled = replace(training, values=training.values.sample(fraction=1.0, shuffle=True, seed=1))
+    plain, other = (forecasts(made, ["hellaswag/acc"], targets[:1]) for made in (training, shuffled))
+    for key, forecast in plain.items():
+        assert other[key].value == pytest.approx(forecast.value, rel=1e-6)
+
+
+def test_it_says_what_it_chose_and_why(olmo):
+    training, targets = olmo
+    (forecast,) = forecasts(training, ["hellaswag/acc"], targets[:1]).values()
+    assert "hold-outs inside the runs" in forecast.reason
+    assert "% skaling of c4/loss, sigmoid and the ideal point" in forecast.reason
+
+
+def test_the_olmo_ladder_is_forecast_within_its_published_error():
+    group = protocol("olmo-ladder").groups[0]
+    tasks = [name for name in group.fit.metrics if name.endswith("/acc")]
+    targets = held_out_targets(group.test)
+    measured = {
+        (name, run): value
+        for name in tasks
+        for run, value in zip(group.test.metric(name).run, group.test.metric(name).value, strict=True)
+    }
+    made = forecasts(group.fit, tasks, targets, Settings(draws=0))
+    error = {t.name: np.mean([abs(made[n, t.name].value - measured[n, t.name]) for n in tasks]) for t in targets}
+    assert error["7B-4T"] < 0.0205
+    assert error["13B-5T"] < 0.0260
+
+
+def test_a_task_without_signal_is_forecast_flat():
+    group = protocol("gadre.open").groups[0]
+    name = "bigbench_misconceptions/acc"
+    training = group.fit.only_metrics([name, "c4/loss"])
+    (forecast,) = forecasts(training, [name], [Target(N=7e9, D=1.4e11, name="far")]).values()
+    scores = training.metric(name).value
+    assert scores.min() <= forecast.value <= scores.max()
+    assert any(doubt.startswith("no signal yet") for doubt in forecast.doubts)
+
+
+def test_ways_below_the_least_weight_are_left_out():
+    errors = {"good": 0.001, "bad": 0.5}
+    assert _weights([way("good"), way("bad")], errors, [errors], is_share=True)["bad"] < LEAST_WEIGHT

@@ -9,14 +9,25 @@ from foretell.errors import MethodError, UnknownName
 from foretell.forecast import Method
 from foretell.laws import LINKS, law_named
 from foretell.methods.auto import Auto
+from foretell.methods.borrowed import Borrowed
 from foretell.methods.chinchilla import Chinchilla
 from foretell.methods.chinchilla_published import PublishedChinchilla
+from foretell.methods.direct import Direct
+from foretell.methods.flp import Flp
 from foretell.methods.ladder import Ladder
 from foretell.methods.ladder_published import PublishedLadder
 from foretell.methods.overtrained import Overtrained
 from foretell.methods.overtrained_published import PublishedOvertrained
 
-METHODS: dict[str, Any] = {"auto": Auto, "chinchilla": Chinchilla, "ladder": Ladder, "overtrained": Overtrained}
+METHODS: dict[str, Any] = {
+    "auto": Auto,
+    "borrowed": Borrowed,
+    "chinchilla": Chinchilla,
+    "direct": Direct,
+    "flp": Flp,
+    "ladder": Ladder,
+    "overtrained": Overtrained,
+}
 AS_PUBLISHED: dict[str, Any] = {
     "chinchilla": PublishedChinchilla,
     "ladder": PublishedLadder,
@@ -48,4 +59,16 @@ def method_named(name: str, *, as_published: bool = False, **options: str | bool
     return made
 
 
-__all__ = ["AS_PUBLISHED", "DEFAULT", "METHODS", "Auto", "Chinchilla", "Ladder", "Overtrained", "method_named"]
+__all__ = [
+    "AS_PUBLISHED",
+    "DEFAULT",
+    "METHODS",
+    "Auto",
+    "Borrowed",
+    "Chinchilla",
+    "Direct",
+    "Flp",
+    "Ladder",
+    "Overtrained",
+    "method_named",
+]

@@ -9,8 +9,15 @@ from foretell.laws.catalogue import LOSS_LAWS
 from foretell.laws.formula import Formula
 from foretell.laws.law import Coefficient, Law
 from foretell.laws.links import LINKS
+from foretell.laws.moe import MOE_LAWS
+from foretell.laws.precision import PRECISION_LAWS
+from foretell.laws.repetition import REPETITION_LAWS, repetition_inputs
+from foretell.laws.schedule import SCHEDULE_LAWS
 
 LAWS: dict[str, Law] = {law.name: law for law in (*LOSS_LAWS, *LINKS)}
+MORE_LAWS: dict[str, Law] = {  # of inputs beside N, D, C and a loss
+    law.name: law for law in (*REPETITION_LAWS, *PRECISION_LAWS, *SCHEDULE_LAWS, *MOE_LAWS)
+}
 
 
 def law_named(text: str, inputs: frozenset[str] = frozenset()) -> Law:
@@ -20,11 +27,13 @@ def law_named(text: str, inputs: frozenset[str] = frozenset()) -> Law:
 
     Raises UnknownName for a name that no law has, and FormulaError for text that is not plain arithmetic.
     """
-    if text in LAWS:
-        return LAWS[text]
+    if text in (known := {**LAWS, **MORE_LAWS}):
+        return known[text]
     if re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", text):
-        raise UnknownName("law", text, LAWS)
+        raise UnknownName("law", text, known)
     return Law("formula", text, inputs=inputs)
 
 
-__all__ = ["LAWS", "LINKS", "LOSS_LAWS", "Coefficient", "Formula", "Law", "law_named"]
+__all__ = [
+    "LAWS", "LINKS", "LOSS_LAWS", "MORE_LAWS", "Coefficient", "Formula", "Law", "law_named", "repetition_inputs",
+]  # fmt: skip

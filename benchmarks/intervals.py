@@ -12,6 +12,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
+from foretell.errors import ForetellError
 from foretell.forecast import Settings
 from foretell.judge import Backtest, Split, backtest
 from foretell.methods import method_named

@@ -11,7 +11,6 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 import numpy as np
-from protocols import protocol
 
 from foretell.fitting import fit
 from foretell.forecast import Settings, held_out_targets
@@ -19,6 +18,7 @@ from foretell.laws import LAWS
 from foretell.methods import method_named
 from foretell.sources import read_olmo_ladder
 from foretell.table import Observations
+from protocols import protocol
 
 POINT = Settings(draws=0)
 

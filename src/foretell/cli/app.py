@@ -11,6 +11,7 @@ from foretell.cli.demo import demo
 from foretell.cli.fit import fit
 from foretell.cli.laws import laws
 from foretell.cli.predict import predict
+from foretell.cli.rank import rank
 
 app = typer.Typer(
     name="foretell",
@@ -25,5 +26,6 @@ app.add_typer(read.app, name="read")
 app.command()(predict)
 app.command()(backtest)
 app.command()(compare)
+app.command()(rank)
 app.command()(fit)
 app.command()(laws)

@@ -16,7 +16,7 @@ def laws(
     from rich.table import Table
 
     from foretell.cli.show import console, print_json
-    from foretell.laws import LAWS, Law, law_named
+    from foretell.laws import LAWS, MORE_LAWS, Law, law_named
 
     def entry(law: Law) -> dict[str, object]:
         return {
@@ -36,7 +36,7 @@ def laws(
             "note": law.note,
         }
 
-    shown = list(LAWS.values()) if name is None else [law_named(name)]
+    shown = [*LAWS.values(), *MORE_LAWS.values()] if name is None else [law_named(name)]
     if json:
         print_json([entry(law) for law in shown])
         return

@@ -14,6 +14,7 @@ from foretell.methods.chinchilla import Chinchilla
 from foretell.methods.chinchilla_published import PublishedChinchilla
 from foretell.methods.direct import Direct
 from foretell.methods.flp import Flp
+from foretell.methods.horizon import Horizon
 from foretell.methods.ladder import Ladder
 from foretell.methods.ladder_published import PublishedLadder
 from foretell.methods.overtrained import Overtrained
@@ -25,6 +26,7 @@ METHODS: dict[str, Any] = {
     "chinchilla": Chinchilla,
     "direct": Direct,
     "flp": Flp,
+    "horizon": Horizon,
     "ladder": Ladder,
     "overtrained": Overtrained,
 }
@@ -67,7 +69,7 @@ __all__ = [
     "Borrowed",
     "Chinchilla",
     "Direct",
-    "Flp",
+    "Flp", "Horizon",
     "Ladder",
     "Overtrained",
     "method_named",

@@ -1,0 +1,144 @@
+"""The horizon link: how often a task's items succeed as a sigmoid of a validation loss, fitted to counts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from foretell.errors import MethodError, UnknownName
+from foretell.fitting import Fit, fit
+from foretell.forecast import Settings
+from foretell.laws import LAWS, Coefficient, Law
+from foretell.methods.linkfit import LINK_STARTS, has_signal
+from foretell.table import Metric, Observations, Points
+
+Array = NDArray[np.float64]
+
+DROPPED = 0.1  # of each run's checkpoints, as the ladder's link does: the warm-up says little of the end
+WHOLE = 0.02  # of one item: how far value × items may lie from a whole number
+FLOORS = ("fitted", "chance")
+BELOW = 0.9  # of chance: a fitted floor further down is said
+BORDER = 1e-9  # how near 0 and 1 a probability is let
+
+RISING = Law(
+    "sigmoid-horizon",
+    "chance + (1 - chance)/(1 + exp(b*L - a))",
+    {
+        "a": Coefficient(-np.inf, np.inf, (-2.0, 12.0), "1"),
+        "b": Coefficient(start=(0.3, 12.0), unit="1/loss"),
+    },
+    response="share",
+    source="Cao 2025 (talk, NLIP seminar Cambridge): our reading of its sigmoid regression of binary outcomes",
+    inputs=frozenset({"chance"}),
+)
+
+SUNKEN = Law(
+    "sigmoid-horizon-floor",
+    "chance*f + (1 - chance*f)/(1 + exp(b*L - a))",
+    {**RISING.bounds, "f": Coefficient(0.0, 1.0, (0.3, 0.97), "share of chance")},
+    response="share",
+    source="ours: as sigmoid-horizon, its floor anywhere from 0 to chance",
+    note="Scores of the most likely answer may lie below chance before a task is learned.",
+    inputs=frozenset({"chance"}),
+)
+
+
+def link_points(training: Observations, loss: str, metric: Metric) -> Points:
+    """Give the checkpoints on which loss and share were both measured, as accuracies with a known chance (0 if none).
+
+    Where runs have checkpoints their first tenth is left out. Raises MethodError when there are none.
+    """
+    both = training.only_metrics([loss, metric.name])
+    per_run = both.values.group_by("run", "metric").len()["len"].to_numpy()
+    points = (both.drop_first(DROPPED) if len(per_run) and np.median(per_run) > 1 else both).link(loss, metric.name)
+    if not len(points):
+        raise MethodError(
+            f"{loss} and {metric.name} were never measured on the same checkpoint; choose another --intermediate"
+        )
+    if metric.unit == "error":
+        points = replace(points, value=1.0 - points.value)
+    chance = metric.chance if metric.chance is not None else 0.0
+    return replace(points, inputs={**points.inputs, "chance": np.full(len(points), chance)})
+
+
+def fit_link(points: Points, settings: Settings, floor: str = "fitted") -> Fit:
+    """Fit the sigmoid to counts by maximum likelihood, or a constant where the runs show no signal.
+
+    Its floor is `chance`, or `fitted` between 0 and chance: hold-outs inside the OLMo ladder's 16 runs err by 1.5
+    points instead of 5.3 so (larger C), 3.0 instead of 3.4 (larger D), as two tasks score below chance at first.
+    Without item counts every checkpoint counts as one and the same number of items, which leaves the estimate as it is.
+    Raises UnknownName for another floor, FitError when the rows are too few.
+    """
+    if floor not in FLOORS:
+        raise UnknownName("floor", floor, FLOORS)
+    sunken = floor == "fitted" and points.inputs["chance"][0] > 0
+    law = (SUNKEN if sunken else RISING) if has_signal(points) else LAWS["flat"]
+    if np.isnan(points.items).any():
+        points = replace(points, items=np.ones(len(points)))
+    starts = min(settings.starts, LINK_STARTS)
+    return fit(law, points, objective="binomial", starts=starts, seed=settings.seed)
+
+
+def share_at(made: Fit, theta: Array, loss: Array) -> Array:
+    """Compute the share at losses, for coefficients (…, p) against losses (…) that broadcast."""
+    if made.law.name == "flat":
+        return np.broadcast_to(theta[..., 0], np.broadcast_shapes(theta.shape[:-1], loss.shape)).copy()
+    floor = made.points.inputs["chance"][0] * (theta[..., 2] if made.law.name == SUNKEN.name else 1.0)
+    eta = np.clip(theta[..., 0] - theta[..., 1] * loss, -300.0, 300.0)
+    return np.asarray(np.clip(floor + (1.0 - floor) / (1.0 + np.exp(-eta)), BORDER, 1.0 - BORDER))
+
+
+def dispersion(made: Fit) -> float:
+    """Give how many times the residuals' variance exceeds that of counts (Pearson's χ² over its degrees of freedom)."""
+    p = np.clip(made.fitted, BORDER, 1.0 - BORDER)
+    chi2 = float(np.sum(made.points.items * made.residuals**2 / (p * (1.0 - p))))
+    return chi2 / max(1, len(p) - len(made.theta))
+
+
+OVER = 2.0  # times the variance of counts above which it is said
+
+
+def link_doubts(made: Fit, measured: Points) -> list[str]:
+    """List the doubts about a link: signal, chance, inverse scaling, counts, over-dispersion."""
+    found = []
+    metric, value, items = measured.metric, measured.value, measured.items
+    best = f"the runs score {value.min():.1%} to {value.max():.1%}"
+    if metric.chance is None:
+        found.append("chance is not known: taken as 0; say it when reading (--chance) if there is a floor")
+    elif value.max() <= metric.chance:
+        found.append(f"at or below chance: {best}, chance is {metric.chance:.1%}")
+    if made.law.name == SUNKEN.name and made.coefficients["f"] < BELOW:
+        floor = made.coefficients["f"] * (metric.chance or 0.0)
+        found.append(f"below chance at high losses ({best}): the floor is fitted, {floor:.1%}, and not taken as chance")
+    if made.law.name == "flat":
+        if worsens(measured):
+            found.append(
+                f"gets worse as the loss falls (inverse scaling): {best}; the link can only rise: the forecast stays "
+                "at the runs' mean"
+            )
+        else:
+            found.append(f"no signal yet: {best}; the forecast stays at their mean, and the task may still emerge")
+    if np.isnan(items).any():
+        found.append("the number of items is not known: every checkpoint counts alike")
+    else:
+        count = value * items
+        apart = np.abs(count - np.round(count)) > WHOLE
+        if apart.mean() > 0.5:
+            found.append(
+                f"contradictory counts: share × {items[0]:.0f} items is no whole number on {int(apart.sum())} of "
+                f"{len(apart)} checkpoints; it is a mean of something else, and its counts are approximate"
+            )
+        if (phi := dispersion(made)) > OVER:
+            found.append(
+                f"over-dispersed: the checkpoints scatter with {phi:.1f} times the variance of counts; intervals use "
+                "their scatter"
+            )
+    return found
+
+
+def worsens(points: Points) -> bool:
+    """Say whether accuracy falls as the loss falls, over the ends of the runs."""
+    upside = replace(points, value=1.0 - points.value)
+    return has_signal(upside)

@@ -29,7 +29,7 @@ def target(
     """
     parameters = parse_count(N, "N")
     more = {key: parse_count(value, key) for key, value in inputs.items()}
-    return Target(parameters, parse_tokens(D, parameters), None if C is None else parse_compute(C), name, more)
+    return Target(parameters, parse_tokens(D, parameters), None if C is None else parse_compute(C), name, inputs=more)
 
 
 def metrics_of(observations: Observations, wanted: Sequence[str] = ()) -> list[str]:

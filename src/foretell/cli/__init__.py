@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 
 
+class _Interrupted(BaseException):
+    """Stand for Ctrl-C: Typer would turn a KeyboardInterrupt into an exit without a word."""
+
+
+def _interrupt(*_: object) -> None:
+    raise _Interrupted
+
+
 def main() -> None:
-    """Run the command line; an error of ours ends with one clear message and exit code 2."""
+    """Run the command line; an error of ours ends with one clear message and exit code 2, Ctrl-C with 130."""
     from foretell.cli.app import app
     from foretell.errors import ForetellError
 
+    signal.signal(signal.SIGINT, _interrupt)
     try:
         app()
     except ForetellError as error:
@@ -21,10 +31,7 @@ def main() -> None:
         sys.exit(2)
     except BrokenPipeError:
         sys.exit(1)
-    except KeyboardInterrupt:
+    except _Interrupted:
         sys.stderr.write("stopped; nothing half-written was left behind\n")
+        sys.stderr.flush()
         sys.exit(130)
-
-
-if __name__ == "__main__":
-    main()

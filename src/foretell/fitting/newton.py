@@ -247,6 +247,10 @@ def minimise(
     else:
         with ThreadPoolExecutor(max_workers=cores, thread_name_prefix="foretell") as pool:
             done = [pool.submit(_minimise_range, *(*fixed, begin, end, most_steps, *results)) for begin, end in ranges]
-            for future in done:
-                future.result()
+            try:
+                for future in done:
+                    future.result()
+            except BaseException:  # an interrupt, above all: what has not begun does not begin
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
     return Minima(best, objective, status, steps)

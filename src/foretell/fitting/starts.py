@@ -16,7 +16,7 @@ from foretell.table.points import Points
 
 Array = NDArray[np.float64]
 
-FEWEST_POINTS = 9  # powers of two that are kept at once
+FEWEST_POINTS, MOST_KEPT = 9, 14  # powers of two that are kept on disk
 
 
 def starting_points(law: Law, objective: Objective, points: Points, count: int, seed: int) -> Array:
@@ -45,20 +45,27 @@ def starting_points(law: Law, objective: Objective, points: Points, count: int, 
 def sobol_points(dimensions: int, count: int) -> Array:
     """Give the first `count` points (count, dimensions) of SciPy's Sobol sequence.
 
-    They are kept on disk, because importing scipy.stats takes longer than a whole forecast.
+    Up to 16,384 are kept on disk, because importing scipy.stats takes longer than a whole forecast.
     """
     power = max(FEWEST_POINTS, int(np.ceil(np.log2(max(count, 2)))))
+    if power > MOST_KEPT:
+        return _sobol(dimensions, power)[:count]
     path = cache_folder() / f"sobol_{dimensions}_{power}.npy"
     try:
         points: Array = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError):
-        from scipy.stats import qmc
-
-        points = qmc.Sobol(dimensions, scramble=False).random_base2(power)
+        points = _sobol(dimensions, power)
         whole = io.BytesIO()
         np.save(whole, points, allow_pickle=False)
         write_whole(path, whole.getvalue())
     return points[:count]
+
+
+def _sobol(dimensions: int, power: int) -> Array:
+    from scipy.stats import qmc
+
+    points: Array = qmc.Sobol(dimensions, scramble=False).random_base2(power)
+    return points
 
 
 def _target(points: Points, objective: Objective) -> Array:

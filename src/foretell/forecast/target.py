@@ -28,6 +28,7 @@ class Target:
     D: float
     C: float | None = None
     name: str = ""
+    family: str = ""
     inputs: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -66,6 +67,6 @@ def held_out_targets(observations: Observations) -> list[Target]:
     runs = observations.held_out().runs
     count = "N" if observations.law_N == "N" else "N_total"
     return [
-        Target(N=row[count], D=row["D"], C=row["C"], name=row["name"])
+        Target(N=row[count], D=row["D"], C=row["C"], name=row["name"], family=row["family"])
         for row in runs.sort("C", "N", "D").iter_rows(named=True)
     ]

@@ -17,6 +17,7 @@ from foretell.methods.flp import Flp
 from foretell.methods.horizon import Horizon
 from foretell.methods.ladder import Ladder
 from foretell.methods.ladder_published import PublishedLadder
+from foretell.methods.observational import Observational
 from foretell.methods.overtrained import Overtrained
 from foretell.methods.overtrained_published import PublishedOvertrained
 
@@ -28,6 +29,7 @@ METHODS: dict[str, Any] = {
     "flp": Flp,
     "horizon": Horizon,
     "ladder": Ladder,
+    "observational": Observational,
     "overtrained": Overtrained,
 }
 AS_PUBLISHED: dict[str, Any] = {
@@ -72,6 +74,7 @@ __all__ = [
     "Flp",
     "Horizon",
     "Ladder",
+    "Observational",
     "Overtrained",
     "method_named",
 ]

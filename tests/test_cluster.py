@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from foretell.errors import FitError, TableError
+from foretell.fitting import fit
+from foretell.forecast import Settings, Target
+from foretell.methods.cluster import LAW, UNIT, Cluster, mapped, points_of, rises
+from foretell.methods.item_clusters import clusters_of
+from foretell.methods.item_outcomes import ItemOutcomes
+from item_simulation import C_TARGET, RISING, SIZES, simulated
+
+POINT = Settings(draws=0)
+TARGET = Target(N=70e9, D=C_TARGET / 6 / 70e9, C=C_TARGET, name="70B")
+
+
+def test_items_of_one_class_form_one_group() -> None:
+    outcomes, _, kind = simulated(0)
+    label = clusters_of(outcomes).label
+    for name in (*RISING, "flat", "late"):
+        found, count = np.unique(label[kind == name], return_counts=True)
+        assert count.max() >= 0.9 * SIZES[name], name
+        assert found[np.argmax(count)] >= 0, name
+
+
+def test_items_without_a_pattern_belong_to_no_group() -> None:
+    outcomes, _, kind = simulated(0)
+    assert np.mean(clusters_of(outcomes).label[kind == "noisy"] < 0) > 0.9
+
+
+def test_a_group_has_at_least_ten_items() -> None:
+    outcomes, _, _ = simulated(0, sizes={"easy": 9, "hard": 12})
+    label = clusters_of(outcomes).label
+    assert np.sum(label < 0) == 9
+    assert np.sum(label == 0) == 12
+
+
+def test_unpredictable_items_are_set_aside() -> None:
+    outcomes, _, kind = simulated(1)
+    made = Cluster().fit(outcomes, POINT)
+    predictable = np.isin(kind, list(RISING))
+    assert np.mean(made.predictable[predictable]) > 0.9
+    assert not made.predictable[~predictable].any()
+
+
+def test_the_subset_is_forecast_to_what_its_items_become() -> None:
+    sizes = dict.fromkeys(RISING, 100)
+    for seed in range(3):
+        outcomes, truth, _ = simulated(seed, sizes=sizes)
+        made = Cluster().forecast(outcomes, [TARGET], POINT)[0]
+        assert made.value == pytest.approx(truth, abs=0.06)
+
+
+def test_it_beats_the_plain_average_s_extrapolation() -> None:
+    ours, plain = [], []
+    for seed in range(6):
+        outcomes, truth, _ = simulated(seed)
+        ours.append(abs(Cluster().forecast(outcomes, [TARGET], POINT)[0].value - truth))
+        whole = fit(LAW, points_of(outcomes.score, outcomes), objective="gaussian@linear", starts=32)
+        C = np.array([C_TARGET / (UNIT * outcomes.C[0])])
+        plain.append(abs(float(whole.predict({"C": C})[0]) - truth))
+    assert np.mean(ours) < 0.7 * np.mean(plain)
+    assert np.mean(ours) < 0.025
+
+
+def test_the_interval_holds_the_truth_with_many_tries() -> None:
+    inside = []
+    for seed in range(8):
+        outcomes, truth, _ = simulated(seed)
+        low, high = Cluster().forecast(outcomes, [TARGET], Settings(draws=200))[0].interval(0.8)
+        inside.append(low <= truth <= high)
+    assert np.mean(inside) >= 0.6
+
+
+def test_row_and_column_order_do_not_matter() -> None:
+    outcomes, _, _ = simulated(2)
+    rng = np.random.default_rng(0)
+    rows, columns = rng.permutation(len(outcomes.item)), rng.permutation(len(outcomes.run))
+    mixed = ItemOutcomes.of(
+        outcomes.metric, outcomes.item[rows], outcomes.run[columns], outcomes.C[columns],
+        outcomes.rate[np.ix_(rows, columns)], outcomes.trials[np.ix_(rows, columns)],
+    )  # fmt: skip
+    settings = Settings(draws=20)
+    one, other = (Cluster().forecast(o, [TARGET], settings)[0] for o in (outcomes, mixed))
+    assert one.value == other.value
+    np.testing.assert_array_equal(one.draws, other.draws)
+
+
+def test_the_unit_of_compute_does_not_matter() -> None:
+    outcomes, _, _ = simulated(2)
+    in_exa = ItemOutcomes.of(
+        outcomes.metric, outcomes.item, outcomes.run, outcomes.C / 1e18, outcomes.rate, outcomes.trials
+    )
+    one = Cluster().fit(outcomes, POINT).full(np.array([C_TARGET]))
+    other = Cluster().fit(in_exa, POINT).full(np.array([C_TARGET / 1e18]))
+    assert one[0] == pytest.approx(other[0], abs=1e-6)
+
+
+def test_a_score_never_leaves_the_unit_interval_however_far_it_reaches() -> None:
+    made = Cluster().fit(simulated(3)[0], POINT)
+    score = made.full(np.geomspace(1e19, 1e40, 30))
+    assert np.all((score >= 0) & (score <= 1))
+    assert np.all(np.diff(score) >= -1e-6)
+
+
+def test_the_map_goes_through_both_ends_and_never_falls() -> None:
+    subset = np.array([0.1, 0.2, 0.3, 0.4, 0.42])
+    for full in (np.array([0.08, 0.15, 0.22, 0.28, 0.3]), np.array([0.3, 0.1, 0.5, 0.2, 0.4])):
+        made = mapped(subset, full)
+        np.testing.assert_allclose(made(np.array([0.0, 1.0])), [0.0, 1.0], atol=1e-4)
+        assert np.all(np.diff(made(np.linspace(0, 1, 200))) >= -1e-6)
+    np.testing.assert_allclose(mapped(subset, subset)(subset), subset, atol=0.005)
+
+
+def test_a_flat_group_does_not_rise() -> None:
+    outcomes, _, kind = simulated(0)
+    assert rises(outcomes.only(kind == "hard"))
+    assert not rises(outcomes.only(kind == "flat"))
+
+
+def test_items_that_never_change_and_what_was_set_aside_are_named() -> None:
+    outcomes, _, _ = simulated(0, sizes={"easy": 60, "hard": 60, "late": 40, "noisy": 30})
+    doubts = Cluster().forecast(outcomes, [TARGET], POINT)[0].doubts
+    never = int(np.sum(np.ptp(outcomes.rate, axis=1) == 0))
+    assert never > 0
+    assert any(f"items that never change: {never} of 190" in doubt for doubt in doubts)
+    assert any("set aside as unpredictable, of 190 items" in doubt and "outliers" in doubt for doubt in doubts)
+
+
+def test_missing_outcomes_are_counted_and_left_out_of_scores() -> None:
+    outcomes, truth, _ = simulated(0)
+    rate = outcomes.rate.copy()
+    rate[np.random.default_rng(0).uniform(size=rate.shape) < 0.05] = np.nan
+    holed = ItemOutcomes.of(outcomes.metric, outcomes.item, outcomes.run, outcomes.C, rate, outcomes.trials)
+    np.testing.assert_allclose(holed.score, np.nanmean(rate, axis=0))
+    made = Cluster().forecast(holed, [TARGET], POINT)[0]
+    assert any(f"missing: {int(np.isnan(rate).sum())} of {rate.size}" in doubt for doubt in made.doubts)
+    assert made.value == pytest.approx(truth, abs=0.06)
+
+
+def test_few_tries_are_named() -> None:
+    outcomes, _, _ = simulated(0, trials=4)
+    assert any("few tries" in doubt for doubt in Cluster().forecast(outcomes, [TARGET], POINT)[0].doubts)
+
+
+def test_a_task_without_any_rising_group_is_refused_by_name() -> None:
+    outcomes, _, _ = simulated(0, sizes={"flat": 40, "late": 40})
+    with pytest.raises(FitError, match=r"none of 2 groups of task/acc can be extrapolated .*flat"):
+        Cluster().fit(outcomes, POINT)
+
+
+def test_four_models_are_too_few() -> None:
+    outcomes, _, _ = simulated(0)
+    with pytest.raises(FitError, match="at least 5 models"):
+        Cluster().fit(outcomes.up_to(float(outcomes.C[3])), POINT)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"item": ["a", "a"]}, "two items"),
+        ({"rate": np.array([[0.1, 1.2], [0.1, 0.2]])}, "outside 0..1"),
+        ({"C": np.array([1e20, 0.0])}, "no positive compute"),
+        ({"C": np.array([1e20])}, "have shape"),
+        ({"trials": 0.0}, "fewer than one trial"),
+    ],
+)
+def test_outcomes_that_contradict_themselves_are_refused(change: dict[str, object], message: str) -> None:
+    good = {
+        "metric": "t",
+        "item": ["a", "b"],
+        "run": ["r", "s"],
+        "C": np.array([1e20, 1e21]),
+        "rate": np.full((2, 2), 0.5),
+    }
+    with pytest.raises(TableError, match=message):
+        ItemOutcomes.of(**{**good, **change})  # type: ignore[arg-type]

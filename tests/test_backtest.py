@@ -155,7 +155,7 @@ def test_no_test_value_is_seen_by_the_method(study):
     split = splits_of(study, "C")[1]
     spoilt = Split(split.name, split.fit, replace(split.test, values=split.test.values.with_columns(value=9.0 + 0 * split.test.values["value"])))  # fmt: skip
     settings = Settings(draws=30, starts=8)
-    from foretell.methods import Ladder
+    from foretell.methods.ladder import Ladder
 
     honest, other = (backtest(Ladder(), [s], ["c4/loss"], settings, most_targets=5) for s in (split, spoilt))
     for one, two in zip(honest.outcomes, other.outcomes, strict=True):

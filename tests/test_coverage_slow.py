@@ -5,7 +5,7 @@ import pytest
 
 from foretell.forecast import Settings, Target, reach_of
 from foretell.judge import binomial_interval
-from foretell.methods import Chinchilla
+from foretell.methods.chinchilla import Chinchilla
 from ladders import CHINCHILLA, SIZES, TRUTH, ladder
 
 SIMULATIONS = 400

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -214,6 +215,15 @@ class Minima:
         return self.status == CONVERGED
 
 
+@lru_cache(maxsize=1)
+def _pool(cores: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(max_workers=cores, thread_name_prefix="foretell")
+
+
+if hasattr(os, "register_at_fork"):  # a forked child has none of its parent's threads
+    os.register_at_fork(after_in_child=_pool.cache_clear)
+
+
 def minimise(
     kernel: Any,
     X: Array,
@@ -245,12 +255,13 @@ def minimise(
         for begin, end in ranges:
             _minimise_range(*fixed, begin, end, most_steps, *results)
     else:
-        with ThreadPoolExecutor(max_workers=cores, thread_name_prefix="foretell") as pool:
-            done = [pool.submit(_minimise_range, *(*fixed, begin, end, most_steps, *results)) for begin, end in ranges]
-            try:
-                for future in done:
-                    future.result()
-            except BaseException:  # an interrupt, above all: what has not begun does not begin
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
+        pool = _pool(cores)
+        done = [pool.submit(_minimise_range, *(*fixed, begin, end, most_steps, *results)) for begin, end in ranges]
+        try:
+            for future in done:
+                future.result()
+        except BaseException:  # an interrupt, above all: what has not begun does not begin
+            for future in done:
+                future.cancel()
+            raise
     return Minima(best, objective, status, steps)

@@ -269,7 +269,7 @@ class Observations:
         )
         inputs: dict[str, Array] = {}
         for column in ("D", "C", "U", "N", "N_total", *extra, *self._run_attributes()):
-            inputs[column] = rows[column].cast(pl.Float64).fill_null(math.nan).to_numpy()
+            inputs[column] = rows[column].to_numpy().astype(np.float64, copy=False)  # a hole becomes nan
         counted = inputs["N" if self.law_N == "N" else "N_total"]
         if np.isnan(counted).any():
             absent = _some(rows.filter(np.isnan(counted))["run"].unique())
@@ -281,13 +281,13 @@ class Observations:
             inputs["L"] = values["L"].to_numpy()
         if metric.chance is not None:
             inputs["chance"] = np.full(len(rows), metric.chance)
-        items = rows["items"].fill_null(metric.items if metric.items is not None else math.nan)
+        items = rows["items"].to_numpy()
         return Points(
             metric=metric,
             run=rows["run"].to_numpy().astype(np.str_),
             inputs={name: column for name, column in inputs.items() if not np.isnan(column).any()},
             value=rows["value"].to_numpy(),
-            items=items.cast(pl.Float64).to_numpy(),
+            items=np.where(np.isnan(items), float(metric.items or math.nan), items),
         )
 
     @property

@@ -8,7 +8,8 @@ import pytest
 
 from foretell.errors import FitError, MethodError, UnknownName
 from foretell.forecast import Settings, Target, held_out_targets
-from foretell.methods import Ladder, method_named
+from foretell.methods import method_named
+from foretell.methods.ladder import Ladder
 from foretell.sources import read
 from foretell.table import Observations, metric_named
 from ladders import ladder, sigmoid_task

@@ -8,8 +8,9 @@ import pytest
 from foretell.errors import MethodError
 from foretell.forecast import Settings, Target
 from foretell.judge import targets_of
-from foretell.methods import Overtrained, method_named
+from foretell.methods import method_named
 from foretell.methods.average_error import average_error, seventeen_tasks
+from foretell.methods.overtrained import Overtrained
 from foretell.sources import read
 from protocols import protocol, testbeds
 

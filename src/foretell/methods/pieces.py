@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from foretell.fitting import Fit
 from foretell.forecast import Forecast, Settings, Target, reach_of, within_limits
-from foretell.forecast.from_fit import predict_at, target_doubts, with_draws
+from foretell.forecast.from_fit import Prediction, predict_at, target_doubts, with_draws
 from foretell.methods.linkfit import fit_link, link_at, link_doubts, observation_noise, smoothed, with_link_draws
 from foretell.methods.lossfit import LossFit, fit_loss
 from foretell.table import Observations
@@ -35,6 +35,7 @@ class Pieces:
     settings: Settings
     _losses: dict[tuple[str, str, bool], LossFit] = field(default_factory=dict)
     _links: dict[tuple[str, str, str, bool, bool], Fit] = field(default_factory=dict)
+    _predictions: dict[tuple[object, ...], Prediction] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._smooth = smoothed(self.training.only_metrics(self.names))
@@ -73,8 +74,8 @@ class Pieces:
         """Forecast a share along a path; the loss's noise and the share's own are both in the draws."""
         settings = self.settings
         first, second = self.loss(path.loss, path.law, draws=True), self.link(path, metric, draws=True)
+        loss = self._loss_at(path, first.made, target)
         rng = np.random.default_rng([settings.seed, 2])
-        loss = predict_at(first.made, target, settings, rng)
         what = self.training.metrics[metric]
         draws = np.empty(0)
         if settings.draws:
@@ -93,6 +94,14 @@ class Pieces:
             reach=reach_of(first.made.points, target),
             doubts=tuple(dict.fromkeys(doubts)),
         )
+
+    def _loss_at(self, path: Path, made: Fit, target: Target) -> Prediction:
+        """Predict a loss at a target; the same draws for every share that it leads to."""
+        key = (path.loss, path.law, target.N, target.D, target.C, tuple(sorted(target.inputs.items())))
+        if key not in self._predictions:
+            rng = np.random.default_rng([self.settings.seed, 1])
+            self._predictions[key] = predict_at(made, target, self.settings, rng)
+        return self._predictions[key]
 
     def _limited(self, metric: str, share: NDArray[np.float64]) -> NDArray[np.float64]:
         what = self.training.metrics[metric]

@@ -37,3 +37,5 @@ def main() -> None:
         sys.stderr.write("stopped; nothing half-written was left behind\n")
         sys.stderr.flush()
         sys.exit(130)
+    finally:
+        gc.freeze()  # nothing is left to collect but what the exit frees anyway

@@ -1,6 +1,6 @@
 """Every method on every protocol's hidden rows: mean and median error, and the coverage of its 80 % intervals.
 
-Run: python benchmarks/methods.py [PROTOCOL …] [--methods auto,ladder,…]
+Run: python benchmarks/methods.py [PROTOCOL …] [--method auto,ladder,…]
 """
 
 from __future__ import annotations
@@ -45,13 +45,13 @@ def judged(name: str, method: str, settings: Settings) -> Backtest:
 def main() -> None:
     reader = argparse.ArgumentParser()
     reader.add_argument("protocols", nargs="*", default=PROTOCOLS)
-    reader.add_argument("--methods", default=",".join(METHODS))
+    reader.add_argument("--method", default=",".join(METHODS))
     reader.add_argument("--draws", type=int, default=100)
     asked = reader.parse_args()
     print("| protocol | of | method | n | mean error | median | 80 % covers | score | not forecast | s |")
     print("|---|---|---|---|---|---|---|---|---|---|")
     for name in asked.protocols:
-        for method in asked.methods.split(","):
+        for method in asked.method.split(","):
             begun = time.perf_counter()
             made = judged(name, method, Settings(draws=asked.draws))
             for kind, part in made.by_kind().items():

@@ -21,6 +21,7 @@ from foretell.table.points import Points
 Array = NDArray[np.float64]
 
 DEFAULT_STARTS = 128
+STRAIGHT = 4  # one start in so many also descends straight at the width asked for
 SAME = 1e-5  # minima whose objectives differ by less, relatively, are one
 
 
@@ -155,7 +156,11 @@ def fit(
     _check(law, points, chosen)
     target, weight = _targets(points, chosen, None, None if weights is None else weights[None, :])
     begin = starting_points(law, chosen, points, starts, seed)
-    minima = descend(law, chosen, law.features(points.inputs), target, weight, begin)
+    features = law.features(points.inputs)
+    minima = descend(law, chosen, features, target, weight, begin)
+    if chosen.kind == "huber":  # the way down from a wide penalty can lead every start past a lower minimum
+        straight = descend(law, chosen, features, target, weight, begin[: -(-starts // STRAIGHT)], near=True)
+        minima = minima.beside(straight)
     coordinates = coordinates_of(law, chosen)
     usable = np.isfinite(minima.objective)
     if not usable.any():
@@ -176,7 +181,7 @@ def fit(
         theta=theta[best, :p],
         scale=_scale_of(minima, best, p, chosen),
         objective_value=value + chosen.constant * float(len(points) if weights is None else weights.sum()),
-        share_of_starts=float(near.mean()),
+        share_of_starts=float(near[:starts].mean()),
         rivals=_distinct(minima.u[close & ~near]),
         seed=seed,
         u=minima.u[best],

@@ -209,6 +209,15 @@ class Minima:
     steps: NDArray[np.int64]
     scale: Array | None = None
 
+    def beside(self, other: Minima) -> Minima:
+        """Put other problems' minima behind these; scales are dropped."""
+        return Minima(
+            np.concatenate([self.u, other.u]),
+            np.concatenate([self.objective, other.objective]),
+            np.concatenate([self.status, other.status]),
+            np.concatenate([self.steps, other.steps]),
+        )
+
     @property
     def converged(self) -> NDArray[np.bool_]:
         """Say which problems reached a point that no Newton step improves."""

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foretell.errors import MethodError
+from foretell.laws import repetition_inputs
 from foretell.table import Metric, Observations, Points
 from foretell.units import format_count
 
@@ -46,7 +47,8 @@ class Target:
         values = {"N": self.N, "D": self.D, "M": self.D / self.N, "C": self.C or 6.0 * self.N * self.D, **self.inputs}
         if metric.chance is not None:
             values["chance"] = metric.chance
-        return {name: np.array([float(value)]) for name, value in values.items()}
+        columns = {name: np.array([float(value)]) for name, value in values.items()}
+        return repetition_inputs(columns) if "U" in columns else columns
 
 
 def reach_of(points: Points, target: Target) -> float:

@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 
 from foretell.errors import TableError, UnknownName
+from foretell.laws.repetition import repetition_inputs
 from foretell.table.metric import Metric
 from foretell.table.points import Array, Points
 from foretell.table.run import Run
@@ -282,10 +283,11 @@ class Observations:
         if metric.chance is not None:
             inputs["chance"] = np.full(len(rows), metric.chance)
         items = rows["items"].to_numpy()
+        inputs = {name: column for name, column in inputs.items() if not np.isnan(column).any()}
         return Points(
             metric=metric,
             run=rows["run"].to_numpy().astype(np.str_),
-            inputs={name: column for name, column in inputs.items() if not np.isnan(column).any()},
+            inputs=repetition_inputs(inputs) if "U" in inputs else inputs,
             value=rows["value"].to_numpy(),
             items=np.where(np.isnan(items), float(metric.items or math.nan), items),
         )

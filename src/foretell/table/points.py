@@ -22,9 +22,9 @@ class Points:
     """Hold n measured values of one metric beside the inputs of each.
 
     `run` (n,) names the run of each row: rows of one run are resampled together. `inputs` maps a name to (n,)
-    values: N (the study's `law_N`), D, M = D/N, C where known or 6ND, U where known, `L` where a link's loss is
-    the input, `w_NAME` for mixture shares, and every numeric attribute known on all rows. `items` (n,) counts
-    questions, nan where unknown.
+    values: N (the study's `law_N`), D, M = D/N, C where known or 6ND, U where known and with it U_D = min(U, D) and
+    R = max(D/U − 1, 0), `L` where a link's loss is the input, `w_NAME` for mixture shares, and every numeric attribute
+    known on all rows. `items` (n,) counts questions, nan where unknown.
     """
 
     metric: Metric

@@ -60,6 +60,17 @@ def test_the_picture_is_drawn(compared, tmp_path):
     assert draw_comparison(compared[0], tmp_path / "methods.png").stat().st_size > 10_000
 
 
+def test_the_table_has_the_least_error_first(study, tmp_path):
+    save_study(study, tmp_path / "study")
+    asked = ["compare", str(tmp_path / "study"), "--by", "C", "--draws", "40", "--metric", "c4/loss", "--task", "task"]
+    named = [part for name in ("flp", "borrowed", "ladder") for part in ("--method", name)]
+    lines = CliRunner().invoke(app, [*asked, *named]).output.splitlines()
+    for kind in ("shares", "others"):
+        errors = [float(line.split("│")[4]) for line in lines if kind in line and "largest" not in line]
+        assert len(errors) >= 2
+        assert errors == sorted(errors)
+
+
 def test_the_verb_prints_a_table_or_json(study, tmp_path):
     save_study(study, tmp_path / "study")
     asked = ["compare", str(tmp_path / "study"), "--by", "held-out", "--method", "ladder", "--draws", "40"]

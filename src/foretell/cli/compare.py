@@ -72,13 +72,11 @@ def _show(made: list[Backtest]) -> None:
 
     table = Table("method", "kind", "n", "mean |error|", "median", "80% covers", "score", title="Hidden rows")
     for share, kind in ((True, "shares, points"), (False, "others, %")):
-        parts = [(backtest.method, backtest.of_shares(share)) for backtest in made]
-        for name, part in sorted(parts, key=lambda item: item[1].error()):
-            if not part.outcomes:
-                continue
+        parts = [part for backtest in made if (part := backtest.of_shares(share)).outcomes]
+        for part in sorted(parts, key=lambda part: part.error()):
             covered, low, high, n = part.coverage(0.8)
             table.add_row(
-                name,
+                part.method,
                 kind,
                 str(n),
                 f"{100 * part.error():.2f}",
@@ -86,8 +84,7 @@ def _show(made: list[Backtest]) -> None:
                 f"{covered:.0%} ({low:.0%}–{high:.0%})",
                 f"{100 * part.interval_score(0.8):.1f}",
             )
-        baseline = next((part for _, part in parts if part.outcomes), None)
-        if baseline is not None:
-            copied = 100 * baseline.error(lambda outcome: outcome.largest_run_error)
-            table.add_row("largest run", kind, str(len(baseline.outcomes)), f"{copied:.2f}", "", "", "", style="dim")
+        if parts:
+            copied = 100 * parts[0].error(lambda outcome: outcome.largest_run_error)
+            table.add_row("largest run", kind, str(len(parts[0].outcomes)), f"{copied:.2f}", "", "", "", style="dim")
     console().print(table)

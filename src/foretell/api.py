@@ -39,11 +39,8 @@ def metrics_of(observations: Observations, wanted: Sequence[str] = ()) -> list[s
     """
     known = observations.metrics
     if wanted:
-        return [
-            name if name in known or f"{name}/acc" not in known else f"{name}/acc"
-            for name in wanted
-            if name in known or f"{name}/acc" in known or observations.metric_named(name)
-        ]
+        as_task = [f"{name}/acc" if name not in known and f"{name}/acc" in known else name for name in wanted]
+        return [observations.metric_named(name).name for name in as_task]
 
     def named(of: Callable[[Metric], bool]) -> list[str]:
         return [name for name, metric in known.items() if of(metric)]

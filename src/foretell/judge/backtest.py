@@ -158,7 +158,8 @@ def backtest(
         progress(split.name)
         hidden = forecast_split(method, split, metrics, settings, most_targets, failures)
         wide = widened(method, split.fit, [forecast for forecast, _ in hidden], settings)
-        largest = {name: _largest(split, name) for name in {forecast.metric.name for forecast in wide}}
+        fitted = split.fit.training()
+        largest = {name: fitted.metric(name).largest_value for name in {forecast.metric.name for forecast in wide}}
         outcomes += [
             Outcome(split.name, forecast, measured, largest[forecast.metric.name], forecast.metric.chance)
             for forecast, (_, measured) in zip(wide, hidden, strict=True)
@@ -168,8 +169,3 @@ def backtest(
             f"{method.name} forecast nothing: {failures[0] if failures else 'there was nothing to forecast'}"
         )
     return Backtest(method.name, tuple(outcomes), tuple(failures))
-
-
-def _largest(split: Split, name: str) -> float:
-    points = split.fit.training().metric(name)
-    return float(points.value[np.lexsort((points.run, points.input("C")))[-1]])

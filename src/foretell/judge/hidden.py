@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from foretell.errors import ForetellError
 from foretell.forecast import Forecast, Method, Settings, Target
 from foretell.judge.split import Split, targets_of
@@ -27,9 +25,7 @@ def forecast_split(
     together: dict[tuple[str, ...], dict[str, dict[str, float]]] = {}
     targets: dict[tuple[str, ...], list[Target]] = {}
     for name in metrics:
-        rows = targets_of(split.test.metric(name))
-        if most is not None and len(rows) > most:
-            rows = [rows[round(i)] for i in np.linspace(0, len(rows) - 1, most)]
+        rows = targets_of(split.test.metric(name), most)
         key = tuple(target.name for target, _ in rows)
         targets[key] = [target for target, _ in rows]
         together.setdefault(key, {})[name] = {target.name: value for target, value in rows}

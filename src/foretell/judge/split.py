@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+import numpy as np
 import polars as pl
 
 from foretell.errors import TableError, UnknownName
@@ -70,15 +71,14 @@ def _by_size(training: Observations, by: str, shares: Sequence[float]) -> list[S
     sizes = rows["x"].sort() if by == "C" else rows["x"].unique().sort()
     parts: list[Split] = []
     for cut in dict.fromkeys(sizes[max(0, round(share * len(sizes)) - 1)] for share in shares):
-        if not 0 < (low := int((rows["x"] <= cut).sum())) < len(rows):
+        mask = rows["x"] <= cut
+        if not 0 < int(mask.sum()) < len(rows):
             continue
         name = f"{by} ≤ {format_count(cut)}" if by != "C" else f"C ≤ {cut:.3g}"
         if whole:
-            below = rows.filter(pl.col("x") <= cut)["run"].to_list()
-            above = rows.filter(pl.col("x") > cut)["run"].to_list()
+            below, above = rows.filter(mask)["run"].to_list(), rows.filter(~mask)["run"].to_list()
             parts.append(Split(name, training.only_runs(below), training.only_runs(above)))
-        elif low:
-            mask = rows["x"] <= cut
+        else:
             parts.append(Split(name, _rows(training, mask), _rows(training, ~mask)))
     return parts
 
@@ -89,9 +89,14 @@ def _rows(training: Observations, mask: pl.Series) -> Observations:
     return replace(training, runs=runs, values=values)
 
 
-def targets_of(points: Points) -> list[tuple[Target, float]]:
-    """Make a target of every row, beside the value measured there, in the order of compute."""
+def targets_of(points: Points, most: int | None = None) -> list[tuple[Target, float]]:
+    """Make a target of every row, beside the value measured there, in the order of compute.
+
+    Of more than `most` rows, so many are taken, spread evenly over that order.
+    """
     order = sorted(range(len(points)), key=lambda i: (points.input("C")[i], points.run[i]))
+    if most is not None and len(order) > most:
+        order = [order[round(i)] for i in np.linspace(0, len(order) - 1, most)]
     others = [name for name in points.inputs if name not in ("N", "D", "C", "M", "N_total", "L", "chance")]
     several = len(set(points.run)) < len(points)
     made = []

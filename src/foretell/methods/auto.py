@@ -9,7 +9,7 @@ import numpy as np
 
 from foretell.errors import FitError, ForetellError, MethodError
 from foretell.forecast import Forecast, Settings, Target
-from foretell.judge.split import Split, splits_of, targets_of
+from foretell.judge.split import splits_of, targets_of
 from foretell.methods.intermediate import choose_intermediate
 from foretell.methods.lossfit import AUTO
 from foretell.methods.pieces import Pieces
@@ -88,8 +88,10 @@ class Auto:
         for split in splits:
             ways = self._ways(split.fit, metrics, shared, quick)
             for name in metrics:
+                rows = targets_of(split.test.metric(name), MOST_TARGETS)
+                is_share = training.metrics[name].is_share
                 for way in ways[name]:
-                    found[name].setdefault(way.role, []).extend(_hidden_errors(way, split, name))
+                    found[name].setdefault(way.role, []).extend(_hidden_errors(way, rows, is_share=is_share))
         return {name: {way: float(np.mean(seen)) for way, seen in of.items() if seen} for name, of in found.items()}
 
 
@@ -103,12 +105,8 @@ def _alike(training: Observations, metrics: Sequence[str]) -> list[str]:
     return found
 
 
-def _hidden_errors(way: Way, split: Split, name: str) -> list[float]:
+def _hidden_errors(way: Way, rows: Sequence[tuple[Target, float]], *, is_share: bool) -> list[float]:
     """Give a way's |error| on the hidden rows: in shares, or of logarithms and at most 1; none where it fails."""
-    rows = targets_of(split.test.metric(name))
-    if len(rows) > MOST_TARGETS:
-        rows = [rows[round(i)] for i in np.linspace(0, len(rows) - 1, MOST_TARGETS)]
-    is_share = split.fit.metrics[name].is_share
     errors = []
     for target, measured in rows:
         try:

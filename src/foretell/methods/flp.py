@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from foretell.errors import FitError, MethodError
+from foretell.errors import FitError
 from foretell.fitting import Fit, doubts_of, fit, resample_runs
 from foretell.fitting.resample import FEWEST_RUNS
 from foretell.forecast import Forecast, Settings, Target, reach_of, within_limits
 from foretell.forecast.from_fit import forecast_from_fit, predict_at, target_doubts, with_draws
 from foretell.laws import LAWS, Coefficient, Law
 from foretell.methods.intermediate import choose_intermediate
-from foretell.methods.linkfit import link_at, link_doubts, observation_noise
+from foretell.methods.linkfit import link_at, link_doubts, link_rows, observation_noise
 from foretell.methods.lossfit import AUTO
 from foretell.table import Metric, Observations, Points
 
@@ -123,13 +123,7 @@ class Flp:
 
 def _fit_line(training: Observations, loss: str, metric: Metric, settings: Settings) -> tuple[Fit, list[str]]:
     """Fit stage 2 to the checkpoints that have emerged, or a flat line to all where too few have; give its doubts."""
-    points = training.link(loss, metric.name)
-    if not len(points):
-        raise MethodError(
-            f"{loss} and {metric.name} were never measured on the same checkpoint; choose another --intermediate"
-        )
-    if metric.unit == "error":
-        points = replace(points, value=1.0 - points.value)
+    points = link_rows(training, loss, metric)
     doubts = []
     if metric.chance is None:
         doubts.append(f"the chance level of {metric.name} is not known: 0 was taken for the emergence threshold")

@@ -9,14 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foretell.errors import MethodError
-from foretell.fitting import Fit, resample_runs
+from foretell.fitting import Fit
 from foretell.forecast import Forecast, Settings, Target, reach_of, within_limits
 from foretell.forecast.from_fit import Prediction, forecast_from_fit, predict_at, target_doubts, with_draws
 from foretell.methods.horizonlink import fit_link, link_doubts, link_points, share_at
 from foretell.methods.intermediate import choose_intermediate
 from foretell.methods.itemfit import ItemFit
 from foretell.methods.itemlink import fit_item_link, shifts_over_runs
-from foretell.methods.linkfit import observation_noise
+from foretell.methods.linkfit import observation_noise, with_link_draws
 from foretell.methods.lossfit import AUTO, LossFit, fit_loss
 from foretell.table import Metric, Observations
 from foretell.table.items import Items
@@ -83,8 +83,7 @@ class Horizon:
         points = link_points(training, loss, metric)
         link = fit_link(points, settings, self.floor)
         doubts = (*first.doubts, *link_doubts(link, points))
-        if settings.draws and "coefficients" in settings.parts and points.run_count > 2:
-            link = resample_runs(link, settings.draws, seed=settings.seed)
+        link = with_link_draws(link, settings)
         theta = link.draws if link.draws is not None else link.theta[None, :]
         made = []
         for target in targets:

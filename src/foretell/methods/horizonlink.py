@@ -7,11 +7,11 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from foretell.errors import MethodError, UnknownName
+from foretell.errors import UnknownName
 from foretell.fitting import Fit, fit
 from foretell.forecast import Settings
 from foretell.laws import LAWS, Coefficient, Law
-from foretell.methods.linkfit import LINK_STARTS, has_signal
+from foretell.methods.linkfit import LINK_STARTS, has_signal, link_rows
 from foretell.table import Metric, Observations, Points
 
 Array = NDArray[np.float64]
@@ -52,15 +52,8 @@ def link_points(training: Observations, loss: str, metric: Metric) -> Points:
     """
     both = training.only_metrics([loss, metric.name])
     per_run = both.values.group_by("run", "metric").len()["len"].to_numpy()
-    points = (both.drop_first(DROPPED) if len(per_run) and np.median(per_run) > 1 else both).link(loss, metric.name)
-    if not len(points):
-        raise MethodError(
-            f"{loss} and {metric.name} were never measured on the same checkpoint; choose another --intermediate"
-        )
-    if metric.unit == "error":
-        points = replace(points, value=1.0 - points.value)
-    chance = metric.chance if metric.chance is not None else 0.0
-    return replace(points, inputs={**points.inputs, "chance": np.full(len(points), chance)})
+    kept = both.drop_first(DROPPED) if len(per_run) and np.median(per_run) > 1 else both
+    return link_rows(kept, loss, metric).with_chance()
 
 
 def fit_link(points: Points, settings: Settings, floor: str = "fitted") -> Fit:

@@ -40,20 +40,26 @@ def fit_link(
     `smooth` are the training runs as `smoothed` gives them. Raises MethodError when loss and share were never measured
     together, FitError when rows are too few.
     """
-    points = smooth.link(loss, metric.name)
-    if not len(points):
-        raise MethodError(
-            f"{loss} and {metric.name} were never measured on the same checkpoint; choose another --intermediate"
-        )
-    if metric.unit == "error":
-        points = replace(points, value=1.0 - points.value)
-    points = points.with_chance()
+    points = link_rows(smooth, loss, metric).with_chance()
     signal = has_signal(points)
     if signal and ideal_point:
         points = points.with_known(IDEAL, 1.0)
     starts = min(settings.starts, LINK_STARTS)
     law = LAWS[link if signal else "flat"]
     return fit(law, points, objective="gaussian@linear", starts=starts, seed=settings.seed)
+
+
+def link_rows(observations: Observations, loss: str, metric: Metric) -> Points:
+    """Give the checkpoints on which loss and share were both measured, an error as the accuracy it leaves.
+
+    Raises MethodError when there are none.
+    """
+    points = observations.link(loss, metric.name)
+    if not len(points):
+        raise MethodError(
+            f"{loss} and {metric.name} were never measured on the same checkpoint; choose another --intermediate"
+        )
+    return replace(points, value=1.0 - points.value) if metric.unit == "error" else points
 
 
 def with_link_draws(made: Fit, settings: Settings) -> Fit:

@@ -104,7 +104,6 @@ def _without_loss(pieces: Pieces, metric: str, method: str) -> list[Way]:
             name, name, lambda _: value, lambda target: _constant(pieces.settings, points, target, value, method)
         )
 
-    largest = float(points.value[np.lexsort((points.run, points.input("C")))[-1]])
     return [
         Way(
             "direct",
@@ -112,7 +111,7 @@ def _without_loss(pieces: Pieces, metric: str, method: str) -> list[Way]:
             direct_value,
             lambda t: forecast_from_fit(direct(draws=True), t, pieces.settings, method, ()),
         ),
-        constant("the largest run", largest),
+        constant("the largest run", points.largest_value),
         constant("the runs' mean", float(points.value.mean())),
     ]
 

@@ -87,6 +87,11 @@ class Points:
             return self
         return replace(self, inputs={**self.inputs, "chance": np.zeros(len(self))})
 
+    @property
+    def largest_value(self) -> float:
+        """Give the value of the row of most compute; of several, that of the last run by name."""
+        return float(self.value[np.lexsort((self.run, self.input("C")))[-1]])
+
     @cached_property
     def known(self) -> NDArray[np.bool_]:
         """Say which rows are known beforehand (n,)."""

@@ -38,6 +38,22 @@ class MethodError(ForetellError, ValueError):
     """Refuse a forecast that a method cannot make."""
 
 
+class LadderError(ForetellError, ValueError):
+    """Refuse a ladder or rung that cannot be trained as written."""
+
+
+class CorpusError(ForetellError, ValueError):
+    """Refuse texts or token shards that cannot be trained on."""
+
+
+class TrainError(ForetellError, RuntimeError):
+    """Tell that training or evaluating a model cannot go on."""
+
+
+class ExecuteError(ForetellError, RuntimeError):
+    """Tell that jobs cannot be run where they were sent."""
+
+
 class UnknownName(ForetellError, LookupError):
     """Refuse a name that nothing answers to, naming the nearest that something does."""
 

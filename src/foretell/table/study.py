@@ -19,6 +19,7 @@ from foretell.table.metric import Metric
 from foretell.table.observations import RUN_COLUMNS, VALUE_COLUMNS, LawN, Observations, Rows
 
 FORMAT = 1
+OTHER_PARTS = {"items", "tokens", "rungs", "progress", "jobs"}  # what may be there before the tables are
 TITLE, RUNS, VALUES = "study.toml", "runs.parquet", "observations.parquet"
 
 
@@ -100,10 +101,12 @@ def save_study(observations: Observations, path: str | Path, *, source: str = ""
     """
     folder = Path(path)
     try:
-        if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not (folder / TITLE).exists())):
+        held = set(os.listdir(folder)) if folder.is_dir() else set()
+        if folder.exists() and (not folder.is_dir() or (TITLE not in held and held - OTHER_PARTS)):
             raise StudyError(f"{folder} exists and is not a study; choose another place, or remove it")
-        if folder.exists() and any(folder.iterdir()):
-            observations = open_study(folder).merge(observations)
+        if held:
+            if TITLE in held:
+                observations = open_study(folder).merge(observations)
             parts = {name: folder / f".{name}.{os.getpid()}.part" for name in (TITLE, RUNS, VALUES)}
             try:
                 for name, write in _writers(observations, source).items():

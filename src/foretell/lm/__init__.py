@@ -1,0 +1,1 @@
+"""Language models: made, trained and scored. The only folder that imports torch."""

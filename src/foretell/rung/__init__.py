@@ -1,0 +1,19 @@
+"""What to train: the shape, the schedule and the rungs of a ladder."""
+
+from foretell.rung.evaluation import Evaluation
+from foretell.rung.ladder import Ladder, read_ladder
+from foretell.rung.rung import Precision, Rung
+from foretell.rung.schedule import ScheduleName, cosine_share, wsd_share
+from foretell.rung.shape import Shape
+
+__all__ = [
+    "Evaluation",
+    "Ladder",
+    "Precision",
+    "Rung",
+    "ScheduleName",
+    "Shape",
+    "cosine_share",
+    "read_ladder",
+    "wsd_share",
+]

@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 TESTBEDS := $(abspath ../shared/testbeds)
 export FORETELL_TESTBEDS ?= $(if $(wildcard $(TESTBEDS)),$(TESTBEDS),)
 
-.PHONY: setup demo test test-slow lint format bench results clean
+.PHONY: setup demo test test-slow test-browser lint format bench results ladder clean
 
 setup: $(READY)
 
@@ -24,6 +24,11 @@ test: setup
 
 test-slow: setup
 	$(BIN)/pytest -n 2 -m slow
+
+# the report in a real browser: needs node, npm and Debian's chromium
+test-browser: setup
+	cd tests/browser && npm install --no-audit --no-fund
+	$(BIN)/python tests/browser/check_report.py
 
 lint: setup
 	$(BIN)/ruff format --check .
@@ -43,6 +48,16 @@ bench: setup
 results: setup
 	$(BIN)/python benchmarks/results.py
 	$(BIN)/python benchmarks/intervals.py
+
+LADDER := build/ladder
+# texts, corpus, seven rungs, their study, then the target: about three hours on two cores; stopped, it goes on
+ladder: setup
+	examples/ladder/fetch.sh $(LADDER)/packages
+	test -d $(LADDER)/texts || $(BIN)/python examples/ladder/texts.py $(LADDER)/packages $(LADDER)/texts
+	test -d $(LADDER)/corpus || $(BIN)/foretell corpus build code=$(LADDER)/texts/code kernel=$(LADDER)/texts/kernel \
+		dictionary=$(LADDER)/texts/dictionary factbook=$(LADDER)/texts/factbook \
+		--longest 4000 --held-out 0.04 -o $(LADDER)/corpus
+	$(BIN)/foretell train examples/ladder/ladder.toml
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

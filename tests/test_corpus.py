@@ -216,7 +216,7 @@ def test_a_corpus_that_cannot_be_built_says_why_and_leaves_nothing(tmp_path, mon
 def test_rows_without_the_column_and_files_cut_short_name_their_line(tmp_path):
     path = tmp_path / "rows.jsonl"
     path.write_text('{"text": "a"}\n{"body": "b"}\n')
-    with pytest.raises(CorpusError, match="line 2 .* has no 'text'; it has body"):
+    with pytest.raises(CorpusError, match=r"line 2 .* has no 'text'; it has body"):
         build_corpus({"rows": Texts(str(path))}, tmp_path / "corpus")
     path.write_text('{"text": "a"}\n{"text": "b')
     with pytest.raises(CorpusError, match="cut short"):

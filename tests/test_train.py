@@ -25,7 +25,7 @@ from foretell.lm.train import train_rung
 from foretell.rung import Ladder
 from foretell.table import open_study
 from foretell.table.items import Items
-from train_one import EVALUATION, LONG
+from train_one import EVALUATION
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")  # of torch's own parts
 
@@ -205,7 +205,7 @@ def ladder(corpus, tmp_path_factory):
 
 
 def test_a_rung_that_diverges_leaves_the_others_alone(ladder):
-    folder, made = ladder
+    _, made = ladder
     states = {one.name: one.state for one in made.ended}
     assert states == {"tiny": "done", "wild": "failed", "target": "not started"}
     wild = next(one for one in made.ended if one.name == "wild")
@@ -275,7 +275,7 @@ def test_an_unknown_device_names_those_that_are_here(corpus, tmp_path):
 
 def test_a_rung_too_large_for_memory_is_refused(corpus, tmp_path):
     shape = TINY.model_copy(update={"width": 65536, "mlp_width": 262144, "layers": 80})
-    with pytest.raises(TrainError, match="needs about .* bytes"):
+    with pytest.raises(TrainError, match=r"needs about .* bytes"):
         train_rung(tiny_rung(shape=shape), corpus, tmp_path / "study")
 
 

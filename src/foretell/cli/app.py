@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import typer
 
-from foretell.cli import read
+from foretell.cli import corpus, read
 from foretell.cli.backtest import backtest
 from foretell.cli.compare import compare
 from foretell.cli.demo import demo
+from foretell.cli.evaluate import evaluate
+from foretell.cli.export import export
 from foretell.cli.fit import fit
 from foretell.cli.laws import laws
+from foretell.cli.plot import plot
 from foretell.cli.predict import predict
 from foretell.cli.rank import rank
+from foretell.cli.report import report
+from foretell.cli.score import score
+from foretell.cli.seal import seal
+from foretell.cli.serve import serve
+from foretell.cli.train import train
+from foretell.cli.watch import watch
 
 app = typer.Typer(
     name="foretell",
@@ -23,9 +32,19 @@ app = typer.Typer(
 )
 app.command()(demo)
 app.add_typer(read.app, name="read")
+app.add_typer(corpus.app, name="corpus")
+app.command()(train)
+app.command()(evaluate)
+app.command()(watch)
 app.command()(predict)
 app.command()(backtest)
 app.command()(compare)
 app.command()(rank)
+app.command()(seal)
+app.command()(score)
+app.command()(report)
+app.command()(serve)
+app.command()(plot)
+app.command()(export)
 app.command()(fit)
 app.command()(laws)

@@ -120,7 +120,7 @@ def _residual_trend(made: Fit) -> str | None:
     index = made.points.run_index
     runs = int(index.max()) + 1
     axis = "L" if "L" in made.law.variables else "C"
-    if axis not in inputs or runs < 8:
+    if axis not in inputs or runs < 8 or (inputs[axis] <= 0).any():  # an ideal point at a loss of zero has no logarithm
         return None
     x = np.log(inputs[axis])
     if np.ptp(x) == 0:

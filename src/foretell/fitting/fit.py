@@ -16,6 +16,7 @@ from foretell.fitting.newton import Minima
 from foretell.fitting.objective import Objective, parse_objective
 from foretell.fitting.starts import starting_points
 from foretell.laws.law import Law
+from foretell.markup import small_table
 from foretell.table.points import Points
 
 Array = NDArray[np.float64]
@@ -130,6 +131,15 @@ class Fit:
         np.add.at(scores, index, self.jacobian * self.residuals[:, None])
         free = max(1, runs - len(self.theta))
         return bread @ (scores.T @ scores) @ bread * (runs / free)
+
+    def _repr_html_(self) -> str:
+        bounds = self.intervals(0.8) if self.draws is not None else {}
+        rows = [
+            (name, f"{value:.5g}", "{:.4g} – {:.4g}".format(*bounds[name]) if name in bounds else "none")
+            for name, value in self.coefficients.items()
+        ]
+        title = f"{self.law.name} of {self.points.metric.name}: {self.law.formula}"
+        return small_table(title, ("coefficient", "value", "80 % interval"), rows)
 
 
 def fit(

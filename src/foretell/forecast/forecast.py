@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from foretell.errors import MethodError, UnknownName
 from foretell.forecast.target import Target
+from foretell.markup import small_table
 from foretell.table import Metric
 
 Array = NDArray[np.float64]
@@ -66,6 +67,13 @@ class Forecast:
             "reach": self.reach,
             "doubts": list(self.doubts),
         }
+
+    def _repr_html_(self) -> str:
+        unit = 100.0 if self.metric.is_share else 1.0
+        between = "{:.4g} – {:.4g}".format(*(unit * x for x in self.interval(0.8))) if len(self.draws) else "none"
+        row = (self.target.label, self.metric.name, f"{unit * self.value:.4g}", between, f"{self.reach:.1f}")
+        head = ("target", "metric", "forecast", "80 % interval", "decades beyond")
+        return small_table(f"forecast by {self.method}", head, [row], self.doubts)
 
 
 def parse_parts(text: str) -> frozenset[str]:

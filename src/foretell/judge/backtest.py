@@ -14,6 +14,7 @@ from foretell.judge.hidden import forecast_split
 from foretell.judge.score import binomial_interval, interval_score
 from foretell.judge.split import Split
 from foretell.judge.widen import widened
+from foretell.markup import small_table
 
 LEVELS = (0.5, 0.8, 0.9)
 
@@ -119,6 +120,20 @@ class Backtest:
             ],
             "failures": list(self.failures),
         }
+
+    def _repr_html_(self) -> str:
+        parts = {name: self.of_metric(name) for name in self.metrics}
+        rows = [
+            (
+                name,
+                str(len(part.outcomes)),
+                f"{100 * part.error():.2f}",
+                f"{part.coverage(0.8)[0]:.0%}" if all(len(o.forecast.draws) for o in part.outcomes) else "none",
+            )
+            for name, part in parts.items()
+        ]
+        head = ("metric", "n", "mean |error|, points or %", "80 % held")
+        return small_table(f"backtest of {self.method}", head, rows, self.failures)
 
 
 def _summary(backtest: Backtest) -> dict[str, Any]:

@@ -23,44 +23,36 @@ def gather(ladder: Ladder, study: str | Path) -> Observations | None:
     before any cool-down. Gathering again adds what is new. Raises StudyError for a measurement that cannot be read.
     """
     folder = Path(study)
-    runs: dict[str, Run] = {}
+    runs: list[Run] = []
     metrics: dict[str, Metric] = {}
     rows: list[dict[str, Any]] = []
     for rung in ladder.rungs:
-        for path in sorted((folder / RUNGS / rung.name / "measured").glob("*.json")):
-            measured = _read(path)
-            D = next((D for D in rung.D if rung.run_name(D) == measured["run"]), None)
-            if D is None:
-                continue  # a horizon that the ladder no longer asks for
-            runs.setdefault(measured["run"], run_of(rung, D, measured["pools"]))
-            for row in measured["rows"]:
-                metric = Metric.model_validate(row["metric"])
-                metrics[metric.name] = metric
-                rows.append(
-                    {
-                        "run": measured["run"],
-                        "D": float(measured["D"]),
-                        "step": float(measured["step"]),
-                        "C": measured["C"],
-                        "metric": metric.name,
-                        "value": row["value"],
-                        "items": row["items"],
-                        "stderr": row["stderr"],
-                    }
-                )
-    ended = {row["run"] for row in rows if row["step"] == _last_step(ladder, row["run"])}
-    rows = [row for row in rows if row["run"] in ended]  # a run counts from its end on: before, it is not cooled down
+        measured = [_read(path) for path in sorted((folder / RUNGS / rung.name / "measured").glob("*.json"))]
+        for D in rung.D:
+            of_run = [one for one in measured if one["run"] == rung.run_name(D)]
+            ends = [one for one in of_run if one["step"] == rung.steps(D)]
+            if not ends:
+                continue  # a run counts from its end on: before, it is not cooled down
+            runs.append(run_of(rung, D, ends[0]))
+            for one in of_run:
+                told = {"run": one["run"], "D": float(one["D"]), "step": float(one["step"]), "C": one["C"]}
+                for row in one["rows"]:
+                    metric = Metric.model_validate(row["metric"])
+                    metrics[metric.name] = metric
+                    rows.append({**told, "metric": metric.name, **{k: row[k] for k in ("value", "items", "stderr")}})
     if not rows:
         return None
-    frame = pl.DataFrame(rows, infer_schema_length=None)
-    made = Observations.of(
-        [runs[name] for name in sorted(ended)], frame, [metrics[name] for name in set(frame["metric"])]
-    )
+    made = Observations.of(runs, pl.DataFrame(rows, infer_schema_length=None), metrics.values())
     return save_study(made, folder, source=SOURCE)
 
 
-def run_of(rung: Rung, D: int, pools: dict[str, int]) -> Run:
-    """Describe the run of a horizon: its counts, mixture, and what tells it from others."""
+def run_of(rung: Rung, D: int, end: dict[str, Any]) -> Run:
+    """Describe the run of a horizon: its counts, its mixture, and what it took from each source by its end.
+
+    U counts the tokens of all pools; for each source there are `U_…`, its pool, `unique_…`, the tokens of it that were
+    seen, and `epochs_…`.
+    """
+    pools, usage = end["pools"], end["usage"]
     return Run(
         name=rung.run_name(D),
         N=rung.shape.N,
@@ -81,12 +73,10 @@ def run_of(rung: Rung, D: int, pools: dict[str, int]) -> Run:
             "cooldown": rung.cooldown,
             "rung": rung.name,
             **{f"U_{name}": float(tokens) for name, tokens in pools.items()},
+            **{f"unique_{name}": float(used["unique"]) for name, used in usage.items()},
+            **{f"epochs_{name}": float(used["epochs"]) for name, used in usage.items()},
         },
     )
-
-
-def _last_step(ladder: Ladder, run: str) -> int:
-    return next(rung.steps(D) for rung in ladder.rungs for D in rung.D if rung.run_name(D) == run)
 
 
 def _read(path: Path) -> dict[str, Any]:

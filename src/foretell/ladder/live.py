@@ -45,7 +45,8 @@ class LiveLadder:
 def make_live_ladder(folder: Path, on_stage: Callable[[str], None] | None = None) -> LiveLadder:
     """Build the corpus from this interpreter's standard library, and write the ladder's file beside it.
 
-    `code` is its modules without their docstrings, `docs` those docstrings, a document a module each. Raises CorpusError when the library's sources are not on this machine.
+    `code` is its modules without their docstrings, `docs` those docstrings, a document a module each. Raises
+    CorpusError when the library's sources are not on this machine.
     """
     root = Path(sysconfig.get_paths()["stdlib"])
     folder.mkdir(parents=True, exist_ok=True)

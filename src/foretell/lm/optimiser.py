@@ -13,7 +13,8 @@ def make_optimiser(model: Any, rung: Rung) -> Any:
     """Make AdamW for a model; matrices within layers decay, norms and the embedding do not (2005.14165, App. B)."""
     import torch
 
-    kept, decayed = [], []
+    kept: list[Any] = []
+    decayed: list[Any] = []
     for name, parameter in model.named_parameters():
         (kept if parameter.ndim < 2 or "embed" in name or "lm_head" in name else decayed).append(parameter)
     groups = [{"params": decayed, "weight_decay": rung.weight_decay}, {"params": kept, "weight_decay": 0.0}]

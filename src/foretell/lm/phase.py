@@ -13,8 +13,8 @@ TRUNK = "trunk"
 class Phase:
     """Describe steps `first` to `last` towards horizon D, under the name that its checkpoints bear.
 
-    It begins from the checkpoint `source` at step `first`, or from an untrained model where that is empty. `run` names the
-    run that it ends, if any: the phase that ends one is its last.
+    It begins from the checkpoint `source` at step `first`, or from an untrained model where that is empty. `run` names
+    the run that it ends, if any.
     """
 
     name: str

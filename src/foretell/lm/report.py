@@ -64,7 +64,14 @@ class Progress:
         self._write("failed", message=message)
 
     def _write(self, state: str, **more: Any) -> None:
-        self.told = {**self.told, **more, "rung": self.rung.name, "state": state, "time": time.time()}
+        self.told = {
+            **self.told,
+            **more,
+            "rung": self.rung.name,
+            "N": self.rung.shape.N,
+            "state": state,
+            "time": time.time(),
+        }
         try:
             write_json(self.path, self.told)
         except OSError:
@@ -74,7 +81,7 @@ class Progress:
 def report_measurement(
     folder: RungFolder, examiner: Examiner, model: Any, stream: Stream, rung: Rung, D: int, step: int
 ) -> None:
-    """Measure a model after `step` steps towards horizon D, and keep what came out; done before, it is left as it is."""
+    """Measure a model after `step` steps towards horizon D, and keep what came out; what is kept already is left."""
     run = rung.run_name(D)
     path = folder.measured(run, step)
     if path.is_file():

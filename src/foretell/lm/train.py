@@ -23,7 +23,7 @@ from foretell.lm.model import import_torch, make_model, next_token_losses, rows_
 from foretell.lm.optimiser import make_optimiser
 from foretell.lm.phase import TRUNK, Phase, phases_of
 from foretell.lm.report import Progress, report_measurement
-from foretell.lm.rungfolder import RungFolder
+from foretell.lm.rungfolder import RungFolder, write_json
 from foretell.rung import Evaluation, Rung
 from foretell.units import format_count
 
@@ -208,6 +208,7 @@ def _run(session: _Session, phase: Phase, torch: Any) -> None:
     part.mkdir(parents=True)
     save_model(part, session.model)
     session.corpus.tokenizer.save(part)
+    write_json(part / "training_state.json", {"run": phase.run, "step": step, "D": rung.tokens(phase.D)})
     part.replace(final)
     for path in complete_checkpoints(folder.checkpoints, phase.run):
         shutil.rmtree(path)

@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 TESTBEDS := $(abspath ../shared/testbeds)
 export FORETELL_TESTBEDS ?= $(if $(wildcard $(TESTBEDS)),$(TESTBEDS),)
 
-.PHONY: setup demo test test-slow test-browser lint format bench results ladder clean
+.PHONY: setup demo test test-slow test-browser lint format bench results ladder fixtures fuzz clean
 
 setup: $(READY)
 
@@ -59,5 +59,17 @@ ladder: setup
 		--longest 4000 --held-out 0.04 -o $(LADDER)/corpus
 	$(BIN)/foretell train examples/ladder/ladder.toml
 
+# the small files that readers are tested on, made again by the real tools, each in an environment of its own
+fixtures: setup
+	tests/fixtures/make_fixtures/run_all.sh .fixtures $(abspath $(BIN)/python)
+
+FUZZ_SECONDS ?= 60
+FUZZED := lm-eval lm-eval-results wandb wandb-csv wandb-json tensorboard mlflow trainer olmo-core torchtitan lightning \
+	levanter every-eval-ever formula
+fuzz: setup
+	$(BIN)/pip install --quiet atheris
+	for kind in $(FUZZED); do \
+		$(BIN)/python tests/fuzz/fuzz_readers.py $$kind -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=3000 || exit 1; done
+
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .fixtures

@@ -301,5 +301,5 @@ def test_a_toml_map_that_cannot_be_used_is_told(file, tmp_path, text, match):
 
 
 def test_an_unknown_source_suggests_the_known():
-    with pytest.raises(UnknownName, match="no source is called 'olmo'; did you mean olmo-ladder"):
+    with pytest.raises(UnknownName, match="no source is called 'olmo'; did you mean olmo-core or olmo-ladder"):
         read("olmo", "x")

@@ -16,6 +16,13 @@ Study = Annotated[Path, typer.Option("--output", "-o", help="The study folder to
 AsJson = Annotated[bool, typer.Option("--json", help="Print a summary for machines.")]
 Text = str | None
 Many = list[str] | None
+RunTable = Annotated[Path | None, typer.Option("--runs", help="A CSV or TOML of runs: run,N,D (also N_total, family).")]
+Map = Annotated[Path | None, typer.Option("--map", help="A TOML of names of metrics, before the one that ships.")]
+Rate = Annotated[
+    str | None, typer.Option("--tokens-per-step", help="Tokens of one step, such as 4M: D is step × this.")
+]
+FinalMean = Annotated[int, typer.Option(help="A run's end is the mean of its last so many checkpoints.")]
+Logs = Annotated[Path, typer.Argument(help="A file, or a folder that is searched.")]
 
 
 @app.command()
@@ -110,6 +117,184 @@ def table(
     _read("table", path, output, json, mapping)
 
 
+@app.command("lm-eval")
+def lm_eval(
+    path: Annotated[Path, typer.Argument(help="What lm_eval wrote: the folder of --output_path, or one file of it.")],
+    output: Study,
+    runs: RunTable = None,
+    map: Map = None,
+    tokens_per_step: Rate = None,
+    checkpoints: Annotated[
+        Path | None, typer.Option(help="Where the models lie: config.json gives N, trainer_state.json D.")
+    ] = None,
+    json: AsJson = False,
+) -> None:
+    """Read results and samples of lm-evaluation-harness.
+
+    Samples (--log_samples) give each document's outcome, and bpb, soft probability and margin of the right answer.
+
+    Example: foretell read lm-eval results/ --runs runs.csv -o study/
+    """
+    given = {"checkpoints": checkpoints, **_known(runs, map, tokens_per_step)}
+    _read("lm-eval", path, output, json, given)
+
+
+@app.command("every-eval-ever")
+def every_eval_ever(
+    path: Logs,
+    output: Study,
+    runs: RunTable = None,
+    map: Map = None,
+    tokens_per_step: Rate = None,
+    json: AsJson = False,
+) -> None:
+    """Read records of Every Eval Ever, with the samples beside them.
+
+    Example: foretell read every-eval-ever data/ --runs runs.csv -o study/
+    """
+    _read("every-eval-ever", path, output, json, _known(runs, map, tokens_per_step))
+
+
+@app.command("wandb")
+def wandb(
+    path: Logs,
+    output: Study,
+    runs: RunTable = None,
+    map: Map = None,
+    tokens_per_step: Rate = None,
+    final_mean: FinalMean = 1,
+    json: AsJson = False,
+) -> None:
+    """Read histories of Weights & Biases: exported CSV or JSON, or the folder wandb/ of local runs.
+
+    Example: foretell read wandb wandb/ -o study/
+    """
+    _read("wandb", path, output, json, _known(runs, map, tokens_per_step, final_mean=final_mean))
+
+
+@app.command("trainer")
+def trainer(
+    path: Logs,
+    output: Study,
+    runs: RunTable = None,
+    map: Map = None,
+    tokens_per_step: Rate = None,
+    final_mean: FinalMean = 1,
+    json: AsJson = False,
+) -> None:
+    """Read trainer_state.json of the Hugging Face Trainer, of all checkpoints below a folder.
+
+    Example: foretell read trainer checkpoints/ -o study/
+    """
+    _read("trainer", path, output, json, _known(runs, map, tokens_per_step, final_mean=final_mean))
+
+
+@app.command("tensorboard")
+def tensorboard(
+    path: Logs,
+    output: Study,
+    runs: RunTable = None,
+    map: Map = None,
+    tokens_per_step: Rate = None,
+    final_mean: FinalMean = 1,
+    json: AsJson = False,
+) -> None:
+    """Read scalars of TensorBoard event files; each folder of them is a run.
+
+    Example: foretell read tensorboard tensorboard/ --runs runs.csv -o study/
+    """
+    _read("tensorboard", path, output, json, _known(runs, map, tokens_per_step, final_mean=final_mean))
+
+
+@app.command("olmo-core")
+def olmo_core(
+    path: Logs,
+    output: Study,
+    runs: RunTable = None,
+    map: Map = None,
+    tokens_per_step: Rate = None,
+    final_mean: FinalMean = 1,
+    json: AsJson = False,
+) -> None:
+    """Read metrics_step*.json and metrics.json of OLMo-core; each folder is a run.
+
+    Example: foretell read olmo-core metrics/ --runs runs.csv -o study/
+    """
+    _read("olmo-core", path, output, json, _known(runs, map, tokens_per_step, final_mean=final_mean))
+
+
+@app.command("levanter")
+def levanter(
+    path: Logs,
+    output: Study,
+    runs: RunTable = None,
+    map: Map = None,
+    tokens_per_step: Rate = None,
+    final_mean: FinalMean = 1,
+    json: AsJson = False,
+) -> None:
+    """Read tracker_metrics.jsonl of Levanter.
+
+    Example: foretell read levanter tracker_metrics.jsonl -o study/
+    """
+    _read("levanter", path, output, json, _known(runs, map, tokens_per_step, final_mean=final_mean))
+
+
+@app.command("torchtitan")
+def torchtitan(
+    path: Logs,
+    output: Study,
+    runs: RunTable = None,
+    map: Map = None,
+    tokens_per_step: Rate = None,
+    final_mean: FinalMean = 1,
+    json: AsJson = False,
+) -> None:
+    """Read what torchtitan prints on the console; each log is a run.
+
+    Example: foretell read torchtitan logs/ --runs runs.csv --tokens-per-step 524288 -o study/
+    """
+    _read("torchtitan", path, output, json, _known(runs, map, tokens_per_step, final_mean=final_mean))
+
+
+@app.command("lightning")
+def lightning(
+    path: Logs,
+    output: Study,
+    runs: RunTable = None,
+    map: Map = None,
+    tokens_per_step: Rate = None,
+    final_mean: FinalMean = 1,
+    json: AsJson = False,
+) -> None:
+    """Read metrics.csv of Lightning's CSVLogger, as litgpt writes it; each folder is a run.
+
+    Example: foretell read lightning logs/ --runs runs.csv -o study/
+    """
+    _read("lightning", path, output, json, _known(runs, map, tokens_per_step, final_mean=final_mean))
+
+
+@app.command()
+def mlflow(
+    path: Annotated[
+        str, typer.Argument(help="mlflow.db, the folder mlruns, or a server such as http://127.0.0.1:5000.")
+    ],
+    output: Study,
+    experiment: Annotated[Text, typer.Option(help="Only the runs of this experiment.")] = None,
+    runs: RunTable = None,
+    map: Map = None,
+    tokens_per_step: Rate = None,
+    final_mean: FinalMean = 1,
+    json: AsJson = False,
+) -> None:
+    """Read runs of MLflow: its SQLite file, its file store, or a tracking server.
+
+    Example: foretell read mlflow mlflow.db --experiment ladder -o study/
+    """
+    given = {"experiment": experiment, **_known(runs, map, tokens_per_step, final_mean=final_mean)}
+    _read("mlflow", path, output, json, given)
+
+
 def summary(study: Observations) -> dict[str, Any]:
     """Count what a study holds: runs, families, ranges of N and D, values and holes of each metric, notes."""
     import polars as pl
@@ -138,11 +323,15 @@ def summary(study: Observations) -> dict[str, Any]:
     }
 
 
-def _read(kind: str, path: Path, output: Path, as_json: bool, options: dict[str, Any]) -> None:
-    from foretell.sources import read
+def _read(kind: str, path: str | Path, output: Path, as_json: bool, options: dict[str, Any]) -> None:
+    from foretell.sources import HARNESSES, read, save_harness
     from foretell.table import save_study
 
-    study = save_study(read(kind, path, **options), output, source=f"{kind} {path}")
+    source = f"{kind} {path}"
+    if kind in HARNESSES:
+        study = save_harness(HARNESSES[kind](path, **options), output, source=source)
+    else:
+        study = save_study(read(kind, path, **options), output, source=source)
     counted = {"study": str(output), **summary(study)}
     if as_json:
         import json
@@ -182,6 +371,14 @@ def _show(counted: dict[str, Any]) -> None:
     for note in counted["notes"]:
         console.print(f"note: {note}")
     console.print(f"study written to {counted['study']}")
+
+
+def _known(runs: Path | None, map: Path | None, tokens_per_step: str | None, **more: Any) -> dict[str, Any]:
+    """Collect the options that all readers of tools' files share."""
+    from foretell.units import parse_count
+
+    rate = None if tokens_per_step is None else parse_count(tokens_per_step, "tokens per step")
+    return {"runs": runs, "map": map, "tokens_per_step": rate, **more}
 
 
 def _pairs(option: str, texts: list[str] | None) -> dict[str, str] | None:

@@ -10,8 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 class Evaluation(BaseModel):
     """Say what is measured: at every horizon, and at `checkpoints` steps of a trunk spread evenly in log D.
 
-    `tokens` of each source's held-out part give its loss; `cloze` names the sources of cloze tasks of `items` questions,
-    each a prompt of `prompt` tokens with options of `option` tokens; the `probe` tokens' losses are kept one by one.
+    `tokens` of each source's held-out part give its loss; `cloze` names the sources of cloze tasks of `items`
+    questions, each a prompt of `prompt` tokens with options of `option` tokens; the losses of the `probe`'s tokens are
+    kept one by one.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -30,7 +30,7 @@ class Rung(BaseModel):
     of each that may be used (the whole source where absent); with `matched_to` (a number of tokens) every pool shrinks
     by D/matched_to at each horizon, so that repetition matches a target of that length. More than `most_epochs` over a
     pool are refused. `micro_batch` sequences pass through the model at once (all where absent); `compiled` asks for
-    torch.compile. A rung that is `held_out` is a target: no fit sees it. `after` names rungs that must have ended before.
+    torch.compile. A rung that is `held_out` is a target: no fit sees it. `after` names rungs that must have ended.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -23,7 +23,8 @@ test: setup
 	$(BIN)/pytest -n 2
 
 test-slow: setup
-	$(BIN)/pytest -n 2 -m slow
+	tests/cluster/slurm.sh start
+	$(BIN)/pytest -n 2 -m slow; code=$$?; tests/cluster/slurm.sh stop; exit $$code
 
 # the report in a real browser: needs node, npm and Debian's chromium
 test-browser: setup

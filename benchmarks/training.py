@@ -33,8 +33,9 @@ torch.set_num_threads(2)
 made = {}
 began = time.perf_counter()
 for name, shape, steps in told["rungs"]:
-    config = LlamaConfig(vocab_size=shape["vocabulary"], hidden_size=shape["width"], intermediate_size=shape["mlp_width"],
-        num_hidden_layers=shape["layers"], num_attention_heads=shape["heads"], num_key_value_heads=shape["kv_heads"],
+    config = LlamaConfig(vocab_size=shape["vocabulary"], hidden_size=shape["width"],
+        intermediate_size=shape["mlp_width"], num_hidden_layers=shape["layers"],
+        num_attention_heads=shape["heads"], num_key_value_heads=shape["kv_heads"],
         max_position_embeddings=shape["sequence"], tie_word_embeddings=True, use_cache=False)
     model = LlamaForCausalLM(config)
     optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3)
@@ -71,9 +72,9 @@ def at(self, step, loss, rate):
     real(self, step, loss, rate)
 Progress.at = at
 name, shape, steps = told["rung"]
-rung = Rung(name=name, shape=shape, D=(steps * told["batch"] * shape["sequence"],), batch=told["batch"], learning_rate=1e-3,
-    warmup=1, precision=told["precision"], compiled=told["compiled"], weights=told["weights"], most_epochs=1e9,
-    schedule="cosine")
+rung = Rung(name=name, shape=shape, D=(steps * told["batch"] * shape["sequence"],), batch=told["batch"], warmup=1,
+    learning_rate=1e-3, precision=told["precision"], compiled=told["compiled"], weights=told["weights"],
+    most_epochs=1e9, schedule="cosine")
 training.report_measurement = lambda *a: None
 training.train_rung(rung, open_corpus(told["corpus"]), told["study"], evaluation=Evaluation(probe=0, checkpoints=0))
 print(json.dumps(marks[-1] - marks[2]))
@@ -138,11 +139,9 @@ def main():
             for compiled in (False, True):
                 each, packed, all_in = ours(rungs, precision, compiled, corpus, weights, Path(folder))
                 cells = ", ".join(f"{name} {base[name] / each[name]:.2f}" for name in base)
-                print(
-                    f"{precision}: ours, one rung a core, {'compiled' if compiled else 'eager'}: {packed:.1f} s, with start "
-                    f"{all_in:.1f} s: {steady / packed:.2f} × ({whole / all_in:.2f} × with start); one core against two: {cells}",
-                    flush=True,
-                )
+                how = "compiled" if compiled else "eager"
+                print(f"{precision}: ours, one rung a core, {how}: {packed:.1f} s, with start {all_in:.1f} s")
+                print(f"    {steady / packed:.2f} × ({whole / all_in:.2f} × with start); a rung on one core: {cells} ×")
 
 
 if __name__ == "__main__":

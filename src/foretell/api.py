@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from foretell.errors import FitError, MethodError
+from foretell.errors import ExecuteError, FitError, MethodError
 from foretell.fitting import Fit, Objective, fit, redraw_noise, resample_runs
 from foretell.forecast import Forecast, Method, Settings, Target, held_out_targets
 from foretell.judge import Backtest, splits_of, widened
 from foretell.judge import backtest as backtest_splits
+from foretell.judge.ablate import KINDS, Ablation
+from foretell.judge.ablate import ablate as ablate_ladder
 from foretell.laws import Law, law_named
 from foretell.methods import DEFAULT, METHODS, method_named
 from foretell.table import Metric, Observations, open_study
 from foretell.units import parse_compute, parse_count, parse_tokens
 
+FORM_LAWS = ("skaling", "chinchilla", "chinchilla-tied", "power-C")  # of a loss, from rich to plain
+FORM_LINKS = ("sigmoid-floor", "sigmoid-fixed", "exponential", "linear")
 RESAMPLERS = {"runs": resample_runs, "noise": redraw_noise}
 
 
@@ -128,10 +132,15 @@ def compare(
     methods: Sequence[str] = (),
     settings: Settings | None = None,
     progress: Callable[[str], object] = lambda _: None,
+    on: str = "",
+    options: Mapping[str, Any] | None = None,
+    folder: str | Path = "",
 ) -> tuple[list[Backtest], list[str]]:
     """Backtest methods (all, where none is named) on the same hidden rows; give them, and what could not be compared.
 
-    Without metrics, every loss and every accuracy. Raises MethodError when no method could forecast anything.
+    Without metrics, every loss and every accuracy. `on` spreads the work over an executor (local, ray or slurm, with
+    its `options`), one job for each method and hold-out, by way of `folder`, which every worker sees; the result is the
+    same. Raises MethodError when no method could forecast anything.
     """
     splits = splits_of(observations, by)
     names = (
@@ -142,7 +151,16 @@ def compare(
     how = settings or Settings(draws=200)
     made: list[Backtest] = []
     failures: list[str] = []
-    for name in methods or METHODS:
+    if on:
+        from foretell.methods.spread import compare_on
+
+        if not folder:
+            raise ExecuteError("work that is spread over workers needs a folder that all of them see; give one")
+        made, failures = compare_on(
+            observations, list(methods or METHODS), names, how, folder, by=by, on=on, options=options,
+            on_end=lambda ended: progress(f"{ended.name}: {ended.state}"),
+        )  # fmt: skip
+    for name in methods or METHODS if not on else ():
         progress(name)
         try:
             made.append(backtest_splits(method_named(name), splits, names, how))
@@ -151,6 +169,44 @@ def compare(
     if not made:
         raise MethodError(f"no method could be compared; the first: {failures[0]}")
     return made, failures
+
+
+def ablate(
+    observations: Observations,
+    metrics: Sequence[str] = (),
+    *,
+    by: Sequence[str] = KINDS,
+    method: str | Method = DEFAULT,
+    settings: Settings | None = None,
+    progress: Callable[[str], object] = lambda _: None,
+    **options: Any,
+) -> Ablation:
+    """Forecast the same hidden rows from less and less of a ladder, and through other laws, links and losses.
+
+    `by` names sizes, horizons, checkpoints, compute or forms; without draws only errors are told. Raises MethodError
+    when the whole ladder forecasts nothing.
+    """
+    chosen = method_named(method, **options) if isinstance(method, str) else method
+    names = metrics_of(observations, metrics)
+    ways = forms(observations, names) if "forms" in by else {}
+    how = settings or Settings(draws=0)
+    return ablate_ladder(observations, chosen, names, how, by=by, forms=ways, progress=progress)
+
+
+def forms(observations: Observations, metrics: Sequence[str]) -> dict[str, Method]:
+    """Name the other ways to the same metrics: a ladder with one of its laws, links or losses replaced, and `direct`."""
+    training = observations.training()
+    made: dict[str, Method] = {f"law {law}": method_named("ladder", law=law) for law in FORM_LAWS}
+    if not any(training.metric_named(name).is_share for name in metrics):
+        return made
+    made |= {f"link {link}": method_named("ladder", link=link) for link in FORM_LINKS}
+    made["without the ideal point"] = method_named("ladder", ideal_point=False)
+    made["straight from N and D"] = method_named("direct")
+    own = [f"{name.rsplit('/', 1)[0]}/bpb" for name in metrics if training.metrics[name].is_share]
+    if set(own) & set(training.metrics):
+        made["through the task's own bits per byte"] = method_named("ladder", intermediate="bpb")
+    losses = [m.name for m in training.metrics.values() if m.is_loss and m.name not in own]
+    return made | {f"through {name}": method_named("ladder", intermediate=name) for name in losses}
 
 
 def fit_metric(

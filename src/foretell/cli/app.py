@@ -12,6 +12,7 @@ from foretell.cli.evaluate import evaluate
 from foretell.cli.export import export
 from foretell.cli.fit import fit
 from foretell.cli.laws import laws
+from foretell.cli.plan import plan
 from foretell.cli.plot import plot
 from foretell.cli.predict import predict
 from foretell.cli.rank import rank
@@ -33,6 +34,7 @@ app = typer.Typer(
 app.command()(demo)
 app.add_typer(read.app, name="read")
 app.add_typer(corpus.app, name="corpus")
+app.command()(plan)
 app.command()(train)
 app.command()(evaluate)
 app.command()(watch)

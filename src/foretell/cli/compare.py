@@ -26,12 +26,26 @@ def compare(
     starts: Starts = 64,
     seed: Seed = 0,
     figure: Annotated[Path | None, typer.Option(help="Draw it as well: a PNG, SVG or PDF file.")] = None,
+    on: Annotated[
+        str, typer.Option("--on", help="Spread methods and hold-outs over local, ray or slurm workers. [this process]")
+    ] = "",
+    executor: Annotated[
+        list[str] | None, typer.Option("--executor", help="NAME=VALUE for where it runs, such as partition=gpu.")
+    ] = None,
     json: AsJson = False,
 ) -> None:
-    """Backtest every method on the same hidden rows: errors, coverage and interval score beside each other."""
+    """Backtest every method on the same hidden rows: errors, coverage and interval score beside each other.
+
+    With --on the result is the same; the study's folder must be on a disk that every worker sees.
+    """
     from foretell import api
     from foretell.cli.show import console, print_json
+    from foretell.errors import ExecuteError
+    from foretell.execute import read_options
     from foretell.forecast import Settings, parse_parts
+
+    if executor and not on:
+        raise ExecuteError("--executor is of no use without --on; say where to run: local, ray or slurm")
 
     settings = Settings(draws=draws, parts=parse_parts(parts), starts=starts, seed=seed)
     observations = api.open(study)
@@ -47,6 +61,9 @@ def compare(
             methods=method or [],
             settings=settings,
             progress=lambda text: status.update(f"comparing {text}"),
+            on=on,
+            options=read_options(executor or []),
+            folder=study / "jobs" / "compare",
         )
     if figure:
         from foretell.report import draw_comparison

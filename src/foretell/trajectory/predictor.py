@@ -1,0 +1,157 @@
+"""Does the distribution of token losses foretell a task better than the validation loss alone?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from foretell.errors import ForetellError, MethodError
+from foretell.forecast import Settings
+from foretell.judge.split import splits_of
+from foretell.methods.floored_sigmoid import fit_floored_sigmoid, floor_limit
+from foretell.methods.lossfit import AUTO, fit_loss
+from foretell.table import Metric, Observations
+from foretell.trajectory.summaries import MEAN, QUANTILES, quantile_name
+
+Array = NDArray[np.float64]
+
+ALONE = "loss"
+TOKENS = (MEAN, *(quantile_name(q) for q in QUANTILES))
+CANDIDATES: Mapping[str, tuple[str, ...]] = {
+    ALONE: (),
+    "median": (quantile_name(0.5),),
+    "tails": (quantile_name(0.1), quantile_name(0.9)),
+    "quantiles": tuple(quantile_name(q) for q in QUANTILES),
+}  # what stands beside the validation loss; fixed before any was tried
+LOOSE, TIGHT = 1e-3, 0.03  # penalties of the loss's slope and of the others': the loss leads, quantiles correct it
+DRAWS = 2000
+
+
+@dataclass(frozen=True)
+class TokenPredictor:
+    """Hold what hold-outs say of one candidate: errors of accuracy against those of the validation loss alone.
+
+    `observed` is the mean |error| where loss and quantiles of the hidden runs are known, `forecast` where laws in N and
+    D foretell them too: what a forecast would meet. `alone` is that of the loss alone, `difference` candidate − alone
+    (forecast) with `draws` by resampling hidden runs. `kept` says whether that is surely below nought.
+    """
+
+    name: str
+    observed: float
+    observed_alone: float
+    forecast: float
+    alone: float
+    draws: Array
+    hidden: int
+
+    @property
+    def difference(self) -> float:
+        """Give the candidate's error less that of the loss alone."""
+        return self.forecast - self.alone
+
+    def interval(self, level: float = 0.8) -> tuple[float, float]:
+        """Give the central interval of the difference."""
+        tail = 50.0 * (1.0 - level)
+        low, high = np.percentile(self.draws, [tail, 100.0 - tail])
+        return float(low), float(high)
+
+    @property
+    def kept(self) -> bool:
+        """Say whether the candidate surely helps (80 %)."""
+        return self.interval()[1] < 0
+
+
+def compare_predictors(
+    observations: Observations, loss: str, tasks: list[str], settings: Settings | None = None
+) -> list[TokenPredictor]:
+    """Compare links from the validation loss and token quantiles to accuracies by progressive hold-outs.
+
+    `observations` hold both (see `summaries`). Each split fits floored sigmoids to all checkpoints of the runs of least
+    compute, and asks about the ends of the others. Raises MethodError where no split can be made.
+    """
+    settings = settings or Settings(draws=0, starts=16)
+    training = observations.training()
+    try:
+        splits = splits_of(training, "C")
+    except ForetellError as error:
+        raise MethodError(f"token predictors cannot be compared: {error}") from None
+    rows: dict[str, list[tuple[str, float, float]]] = {name: [] for name in CANDIDATES}
+    for split in splits:
+        inputs = [loss, *TOKENS[1:]]
+        laws = {name: fit_loss(split.fit.metric(name), AUTO, settings).made for name in inputs}
+        for task in tasks:
+            metric = training.metric_named(task)
+            fitted, hidden = _rows(split.fit, loss, task), _ends(_rows(split.test, loss, task))
+            if len(fitted) < 8 or not len(hidden):
+                continue
+            points = split.test.metric(loss)
+            place = {str(run): i for i, run in enumerate(points.run)}
+            at = [place[run] for run in hidden["run"]]
+            foretold = {name: laws[name].predict(points.inputs)[at] for name in inputs}
+            for name, beside in CANDIDATES.items():
+                known = hidden.select(pl.col(loss), *beside).to_numpy()
+                guess = np.column_stack([foretold[column] for column in (loss, *beside)])
+                seen, told = _predicted(fitted, loss, beside, task, metric, known, guess)
+                truth = hidden[task].to_numpy()
+                rows[name] += [
+                    (run, float(a), float(b))
+                    for run, a, b in zip(hidden["run"], np.abs(seen - truth), np.abs(told - truth), strict=True)
+                ]
+    if not rows[ALONE]:
+        raise MethodError("no hidden run has both accuracies and token losses; trace more runs")
+    return [_score(name, rows[name], rows[ALONE], settings.seed) for name in CANDIDATES if name != ALONE]
+
+
+def _rows(part: Observations, loss: str, task: str) -> pl.DataFrame:
+    """Give the checkpoints on which loss, quantiles and task were all measured, a column each."""
+    names = [loss, task, *TOKENS]
+    wide = part.values.filter(pl.col("metric").is_in(names)).pivot("metric", index=["run", "D"], values="value")
+    absent = set(names) - set(wide.columns)
+    return wide.clear() if absent else wide.drop_nulls(names).sort("run", "D")
+
+
+def _ends(rows: pl.DataFrame) -> pl.DataFrame:
+    return rows.sort("run", "D").group_by("run", maintain_order=True).last() if len(rows) else rows
+
+
+def _predicted(
+    fitted: pl.DataFrame, loss: str, beside: tuple[str, ...], task: str, metric: Metric, *at: Array
+) -> list[Array]:
+    """Give shares at inputs (m, p): the validation loss, and what the quantiles say beyond it."""
+    x = fitted.select(pl.col(loss), *beside).to_numpy()
+    y = fitted[task].to_numpy()
+    line = np.column_stack([np.ones(len(x)), x[:, 0], x[:, 0] ** 2])
+    explained = np.linalg.lstsq(line, x[:, 1:], rcond=None)[0]
+
+    def features(z: Array) -> Array:
+        left = z[:, 1:] - np.column_stack([np.ones(len(z)), z[:, 0], z[:, 0] ** 2]) @ explained
+        return np.column_stack([(z[:, 0] - middle) / width, left / scale])
+
+    middle, width = float(x[:, 0].mean()), float(x[:, 0].std()) or 1.0
+    scale = np.maximum((x[:, 1:] - line @ explained).std(axis=0), 1e-9)
+    penalty = np.array([LOOSE, *[TIGHT] * len(beside)]) * len(x)
+    made = fit_floored_sigmoid(features(x), y, penalty, limit=floor_limit(y, metric.chance))
+    return [made.predict(features(z))[0] for z in at]
+
+
+def _score(
+    name: str, rows: list[tuple[str, float, float]], alone: list[tuple[str, float, float]], seed: int
+) -> TokenPredictor:
+    runs = sorted({run for run, _, _ in rows})
+    index = np.array([runs.index(run) for run, _, _ in rows])
+    gain = np.array([told - other for (_, _, told), (_, _, other) in zip(rows, alone, strict=True)])
+    weights = np.random.default_rng(seed).multinomial(len(runs), np.full(len(runs), 1.0 / len(runs)), size=DRAWS)
+    sums, counts = np.bincount(index, gain, len(runs)), np.bincount(index, minlength=len(runs))
+    return TokenPredictor(
+        name=name,
+        observed=float(np.mean([seen for _, seen, _ in rows])),
+        observed_alone=float(np.mean([seen for _, seen, _ in alone])),
+        forecast=float(np.mean([told for _, _, told in rows])),
+        alone=float(np.mean([told for _, _, told in alone])),
+        draws=(weights @ sums) / np.maximum(weights @ counts, 1),
+        hidden=len(runs),
+    )

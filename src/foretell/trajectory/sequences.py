@@ -1,0 +1,109 @@
+"""The perplexity of one kind of text over training and size, with where it halts and where it turns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+Trend = Literal["falls", "halts", "turns", "too few"]
+
+SURE = 1.6449  # standard errors: 95 % one-sided
+FEWEST = 3
+
+
+@dataclass(frozen=True)
+class SequenceCurve:
+    """Hold the loss of one kind of text on the checkpoints of one size, in order of training.
+
+    `kind` groups texts (noised, options, decoded), `name` is one of them. `D` (c,) tokens, `validation` (c,) the
+    validation loss in nats, `loss` (c,) nats a token with its standard error `stderr` (c,) over texts; `change` (c, c)
+    is the standard error of the difference between two checkpoints, which the same texts make smaller.
+    """
+
+    kind: str
+    name: str
+    rung: str
+    size: float
+    D: Array
+    validation: Array
+    loss: Array
+    stderr: Array
+    change: Array
+
+
+@dataclass(frozen=True)
+class Turning:
+    """Say what a curve does in the end: it falls, it halts (no surer fall after `at`), or it turns and rises from `at`.
+
+    `at` numbers a checkpoint; None where the curve falls to its end. `rise` is the loss at the end less that at the
+    lowest, in nats.
+    """
+
+    trend: Trend
+    at: int | None
+    rise: float
+
+
+def curve_of(
+    kind: str,
+    name: str,
+    rung: str,
+    size: float,
+    D: Sequence[float],
+    validation: Sequence[float],
+    losses: Sequence[Array],
+) -> SequenceCurve:
+    """Make a curve of the losses (texts,) in nats a token that each checkpoint gives the same texts."""
+    order = np.argsort(np.asarray(D), kind="stable")
+    table = np.asarray(losses, np.float64)[order]
+    n = table.shape[1]
+    apart = (table[:, None, :] - table[None, :, :]).std(axis=2, ddof=1) if n > 1 else np.zeros((len(table),) * 2)
+    return SequenceCurve(
+        kind=kind,
+        name=name,
+        rung=rung,
+        size=size,
+        D=np.asarray(D, np.float64)[order],
+        validation=np.asarray(validation, np.float64)[order],
+        loss=table.mean(axis=1),
+        stderr=(table.std(axis=1, ddof=1) if n > 1 else np.zeros(len(table))) / np.sqrt(n),
+        change=apart / np.sqrt(n),
+    )
+
+
+def turning_of(curve: SequenceCurve) -> Turning:
+    """Say whether and where a curve halts or turns.
+
+    It turns where the end lies surely above the lowest checkpoint, and halts at the first checkpoint after which no
+    later one lies surely below it (95 %, paired over texts), if that is not the last.
+    """
+    y, change = curve.loss, curve.change
+    last = len(y) - 1
+    if len(y) < FEWEST:
+        return Turning("too few", None, 0.0)
+    low = int(np.argmin(y))
+    rise = float(y[last] - y[low])
+    if low < last and rise > SURE * change[low, last]:
+        return Turning("turns", low, rise)
+    for at in range(last):
+        if not (y[at + 1 :] < y[at] - SURE * change[at, at + 1 :]).any():
+            return Turning("halts", at, rise)
+    return Turning("falls", None, rise)
+
+
+def turns_over_size(curves: Sequence[SequenceCurve]) -> bool:
+    """Say whether a text of one name grows less likely with size: its loss at the end rises, surely, from some size on.
+
+    That is inverse scaling; the end is that of each size's longest training.
+    """
+    ends = sorted((curve.size, float(curve.loss[-1]), float(curve.stderr[-1])) for curve in curves)
+    if len(ends) < 2:
+        return False
+    low = min(range(len(ends)), key=lambda at: ends[at][1])
+    rise = ends[-1][1] - ends[low][1]
+    return low < len(ends) - 1 and rise > SURE * float(np.hypot(ends[-1][2], ends[low][2]))

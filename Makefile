@@ -18,6 +18,7 @@ $(READY): pyproject.toml constraints.txt
 
 demo: setup
 	$(BIN)/foretell demo
+	$(if $(FORETELL_TESTBEDS),$(BIN)/foretell demo --olmo)
 
 test: setup
 	$(BIN)/pytest -n 2

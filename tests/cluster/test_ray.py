@@ -5,38 +5,15 @@ import socket
 import tempfile
 import threading
 import time
-import warnings
 from pathlib import Path
 
 import pytest
+from ray_cluster import LEFT_OPEN
 
 from foretell.errors import ExecuteError
 from foretell.execute import Job, executor_named
 
-TESTS = Path(__file__).parents[1]
-# Ray leaves its log files and sockets to the garbage collector
-LEFT_OPEN = "ignore:unclosed:ResourceWarning"
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.filterwarnings(LEFT_OPEN),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
-
-
-@pytest.fixture(autouse=True)
-def _jobs_are_importable(monkeypatch):
-    monkeypatch.setenv("PYTHONPATH", str(TESTS))
-
-
-@pytest.fixture
-def cluster(monkeypatch):
-    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what importing Ray says of others
-        from ray.cluster_utils import Cluster
-    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
-    yield made
-    made.shutdown()
+pytestmark = [pytest.mark.slow, *(pytest.mark.filterwarnings(ignored) for ignored in LEFT_OPEN)]
 
 
 def wait_for(truth, seconds=240.0):

@@ -19,19 +19,9 @@ TESTS = Path(__file__).parents[1]
 SCRIPT = str(Path(__file__).with_name("slurm.sh"))
 
 
-@pytest.fixture(scope="module")
-def _slurm():
-    """Have Slurm run; it stays, `slurm.sh stop` ends it."""
-    started = subprocess.run([SCRIPT, "start"], capture_output=True, text=True, check=False)
-    if started.returncode:
-        pytest.fail(f"no Slurm to test with: {started.stderr}", pytrace=False)
-
-
 @pytest.fixture(autouse=True)
-def _reachable(_slurm, monkeypatch):
-    told = subprocess.run([SCRIPT, "config"], capture_output=True, text=True, check=True)
-    monkeypatch.setenv("SLURM_CONF", told.stdout.strip())
-    monkeypatch.setenv("PYTHONPATH", str(TESTS))
+def _reachable(slurm_here):
+    """Have Slurm run."""
 
 
 def slurm(**options):

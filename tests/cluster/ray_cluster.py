@@ -1,0 +1,3 @@
+"""What Ray leaves to the garbage collector."""
+
+LEFT_OPEN = ("ignore:unclosed:ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")

@@ -1,6 +1,7 @@
 """Executors are named, given options and bounded by their machine; none is waited for in vain."""
 
 import socket
+import sys
 from pathlib import Path
 
 import pytest

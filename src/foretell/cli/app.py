@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from foretell.cli import corpus, read
+from foretell.cli import corpus, mix, read
 from foretell.cli.backtest import backtest
 from foretell.cli.compare import compare
 from foretell.cli.demo import demo
@@ -38,6 +38,7 @@ app.command()(plan)
 app.command()(train)
 app.command()(evaluate)
 app.command()(watch)
+app.add_typer(mix.app, name="mix")
 app.command()(predict)
 app.command()(backtest)
 app.command()(compare)

@@ -1,8 +1,8 @@
 """The laws of loss in terms of a mixture, written out for any list of sources.
 
-A source `Pile-CC` has the share `w_Pile_CC` and the coefficients `C_Pile_CC`, `g_Pile_CC`, …. The range of first guesses
-of a coefficient is also what a fit with few runs falls back on: as a normal prior of that middle and half-width, in the
-fitted coordinate (`foretell.mixing`).
+A source `Pile-CC` has the share `w_Pile_CC` and the coefficients `C_Pile_CC`, `g_Pile_CC`, …. The range of first
+guesses of a coefficient is also what a fit with few runs falls back on: as a normal prior of that middle and
+half-width, in the fitted coordinate (`foretell.mixing`).
 """
 
 from __future__ import annotations
@@ -27,7 +27,9 @@ BILLION = 1e9  # tokens and parameters are counted in billions inside these laws
 _E = Coefficient(start=(0.3, 3.0), unit=LOSS)
 _WORTH = Coefficient(start=(0.01, 20.0), unit="1")
 _SATURATION = Coefficient(start=(0.6, 0.95), unit="1")
-_STEEP = Coefficient(start=(0.12, 0.4), unit="1")  # these three: by cross-validation inside the fit rows of regmix, five-mix, dmsl
+_STEEP = Coefficient(
+    start=(0.12, 0.4), unit="1"
+)  # these three: by cross-validation inside the fit rows of regmix, five-mix, dmsl
 _EXPONENT = Coefficient(start=(0.1, 0.7), unit="1")
 _SIZE = Coefficient(start=(0.01, 2.0), unit=LOSS)
 _SIGNED = Coefficient(-math.inf, math.inf, (-2.0, 2.0), "1")
@@ -115,7 +117,7 @@ def saturating(domains: Sequence[str]) -> Law:
         "saturating",
         f"E + ({_sum(words, 'C', 'g')})**(-b)",
         bounds,
-        source="ours: Shukor's sum (arXiv 2507.09404) under a free power; chosen by cross-validation inside 512 mixtures",
+        source="ours: Shukor's sum (arXiv 2507.09404) under a free power; chosen by cross-validation in 512 mixtures",
     )
 
 
@@ -182,12 +184,10 @@ def own_domain(domains: Sequence[str], own: str) -> Law:
 def repeated(domains: Sequence[str]) -> Law:
     """E + A/N^α + (Σ C_j worth_j^γ_j)^(−b), worth_j the tokens of a source after Muennighoff's decay of repetition.
 
-    worth = U (1 + R* (1 − e^(−R/R*))) for each source, in billions; one R* for all. Repetition can wear out, never harm.
+    worth = U (1 + R* (1 − e^(−R/R*))) for each source, in billions; one R* for all. Repetition wears out, never harms.
     """
     words = symbols_of(domains)
-    terms = " + ".join(
-        f"C_{word}*(U_{word}/1e9*(1 + Rstar*(1 - exp(-R_{word}/Rstar))))**g_{word}" for word in words
-    )
+    terms = " + ".join(f"C_{word}*(U_{word}/1e9*(1 + Rstar*(1 - exp(-R_{word}/Rstar))))**g_{word}" for word in words)
     bounds = {
         "E": _E, "A": _SIZE, "alpha": _EXPONENT, "b": _STEEP, "Rstar": _HALF_LIFE,
         **_each(words, C=_WORTH, g=_SATURATION),

@@ -104,7 +104,7 @@ def report_measurement(
         for name, scored in scores.items()
     ]
     if outcomes:
-        write_items(folder.study, pl.concat(outcomes), f"{run}@{step:09d}".replace("@", "+"))
+        write_items(folder.study, pl.concat(outcomes), f"{run}+{step:09d}")
     used = {u.source: u for u in stream.usage(step)}
     write_json(
         path,

@@ -17,6 +17,7 @@ METHODS = {
     "chinchilla": "chinchilla:Chinchilla",
     "direct": "direct:Direct",
     "flp": "flp:Flp",
+    "flp-m": "flp_m:FlpM",
     "horizon": "horizon:Horizon",
     "ladder": "ladder:Ladder",
     "observational": "observational:Observational",

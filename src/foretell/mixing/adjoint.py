@@ -1,8 +1,8 @@
 """The value of a formula, and its slope in every coefficient, by going back through the formula once.
 
 The laws' own emitter writes out a Hessian for Numba: for the 36 coefficients of 17 sources that is 666 entries, which
-took more than a minute to derive and compile (measured; 20 s for 19 coefficients). Going back costs a few evaluations of
-the formula whatever the number of coefficients, and nothing beforehand.
+took more than a minute to derive and compile (measured; 20 s for 19 coefficients). Going back costs a few evaluations
+of the formula whatever the number of coefficients, and nothing beforehand.
 """
 
 from __future__ import annotations
@@ -27,7 +27,9 @@ class Adjoint:
 
     def __init__(self, law: Law, inputs: Mapping[str, Array]) -> None:
         """Prepare a law on rows; `inputs` holds an array (n,) for each variable. Raises FormulaError for a hole."""
-        law.value({name: 1.0 for name in law.coefficients}, {name: inputs[name] for name in law.variables if name in inputs})
+        law.value(
+            dict.fromkeys(law.coefficients, 1.0), {name: inputs[name] for name in law.variables if name in inputs}
+        )
         self.law = law
         self._n = len(next(iter(inputs.values())))
         self._place = {name: i for i, name in enumerate(law.coefficients)}
@@ -113,7 +115,7 @@ class Adjoint:
         for place, part in enumerate(parts):
             if part not in live:
                 continue
-            other = values[parts[1 - place]] if len(parts) == 2 else None
+            other: Any = values[parts[1 - place]] if len(parts) == 2 else None
             if kind == "Add":
                 slope = flow
             elif kind == "Sub":

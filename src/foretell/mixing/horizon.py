@@ -18,7 +18,7 @@ Array = NDArray[np.float64]
 
 FORMS = ("parabola", "log-linear", "gp")
 AUTO = "auto"
-SEED_NOISE = 0.003  # nats: seed-to-seed spread of small models where no mixture was trained twice (measured: see docs)
+SEED_NOISE = 0.003  # nats: seed-to-seed spread of small models where no mixture was trained twice (a guess)
 MISFIT = 0.3  # of the rise above the lowest loss: how wrong a form may be there; rows far up the sides count little
 CLEARLY = 0.5  # of the parabola's leave-one-out error: only a form this much better replaces it
 GRID = 0.001  # of a share, on which the least loss is looked for
@@ -69,7 +69,7 @@ class Horizon:
         return max(float(np.sqrt(np.sum((self.losses - mean[index]) ** 2) / np.sum(count - 1))), 1e-4)
 
     def regret(self, mixture: Array) -> float:
-        """Give the loss at a mixture (k,) of two sources, by parabolas through the three nearest points, over the least.
+        """Give the loss at a mixture (k,) of two sources, by a parabola through three points, over the least.
 
         Raises MethodError with three sources, where the nearest measured mixture has to do.
         """
@@ -77,7 +77,7 @@ class Horizon:
             raise MethodError("the regret between measured mixtures is only defined for two sources")
         x, order = np.unique(self.weights[:, 0], return_index=True)
         y = self.losses[order]
-        at = float(mixture[0])
+        at = float(np.clip(mixture[0], x[0], x[-1]))
         start = int(np.clip(np.argsort(np.abs(x - at))[:3].min(), 0, max(0, len(x) - 3)))
         near = slice(start, start + 3)
         if len(x) < 3:
@@ -108,7 +108,9 @@ def horizons_of(panel: Panel, metric: str) -> list[Horizon]:
         rows = (keys == key).all(axis=1)
         i = int(np.argmax(rows))
         made.append(
-            Horizon(panel.domains, float(panel.N[i]), float(panel.D[i]), panel.pools[i], panel.weights[rows], column[rows])
+            Horizon(
+                panel.domains, float(panel.N[i]), float(panel.D[i]), panel.pools[i], panel.weights[rows], column[rows]
+            )
         )
     return sorted(made, key=lambda h: (h.N, h.D, tuple(h.pools)))
 
@@ -145,7 +147,9 @@ def best_of(horizon: Horizon, form: str = AUTO, *, draws: int = 200, seed: int =
     doubts = []
     span = horizon.weights[:, 0]
     if k == 2 and (weights[0] <= span.min() + GRID or weights[0] >= span.max() - GRID):
-        doubts.append(f"the best mixture at {horizon.D:.3g} tokens lies at the edge of those trained ({weights[0]:.0%})")
+        doubts.append(
+            f"the best mixture at {horizon.D:.3g} tokens lies at the edge of those trained ({weights[0]:.0%})"
+        )
     return Best(horizon, weights, drawn, chosen, errors, tuple(doubts))
 
 
@@ -174,11 +178,12 @@ def _grid(horizon: Horizon) -> Array:
         return np.column_stack([first, 1.0 - first])
     a, b = np.meshgrid(np.arange(low[0], high[0] + 1e-9, COARSE), np.arange(low[1], high[1] + 1e-9, COARSE))
     flat = np.column_stack([a.ravel(), b.ravel(), 1.0 - a.ravel() - b.ravel()])
-    return flat[(flat[:, 2] >= low[2] - 1e-9) & (flat[:, 2] <= high[2] + 1e-9)]
+    inside: Array = flat[(flat[:, 2] >= low[2] - 1e-9) & (flat[:, 2] <= high[2] + 1e-9)]
+    return inside
 
 
 def _importance(losses: Array, noise: float) -> Array:
-    """Weigh rows by how closely a simple form can be asked to pass them: closely at the bottom, loosely up the sides."""
+    """Weigh rows by how closely a simple form can be asked to pass them: closely at the bottom, loosely above."""
     weight: Array = noise**2 / (noise**2 + (MISFIT * (losses - losses.min())) ** 2)
     return weight
 
@@ -197,7 +202,8 @@ def _curve(form: str, horizon: Horizon, losses: Array, grid: Array, rows: Array 
             TWO_SLOPES, Adjoint(TWO_SLOPES, {"x": weights[:, 0]}), losses[None], np.array([horizon.noise]),
             weights=importance[None],
         )  # fmt: skip
-        return Adjoint(TWO_SLOPES, {"x": grid[:, 0]}).value(fitted.theta)[0]
+        values: Array = Adjoint(TWO_SLOPES, {"x": grid[:, 0]}).value(fitted.theta)[0]
+        return values
     return _process(weights, losses, importance, horizon.noise, grid)
 
 
@@ -223,7 +229,8 @@ def _process(weights: Array, losses: Array, importance: Array, noise: float, gri
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a length at its bound: a straight line, or noise
         process.fit(weights[:, :-1], (losses - losses.min()) / size)
-        return np.asarray(process.predict(grid[:, :-1])) * size + losses.min()
+        predicted: Array = np.asarray(process.predict(grid[:, :-1])) * size + losses.min()
+        return predicted
 
 
 def _left_out(horizon: Horizon, form: str) -> float:

@@ -30,10 +30,11 @@ LEAST_NOISE = 0.2  # of the hold-out error: how much of it is at least put down 
 
 @dataclass(frozen=True)
 class MixtureModel:
-    """Hold a law (one a metric) fitted to a panel, in `u` and `theta` (m, p), a residual, and out-of-fold residuals.
+    """Hold a law (one a metric) fitted to a panel, in `u` and `theta` (m, p), a residual, out-of-fold residuals.
 
     `left_out` (n, m) is measured minus forecast of every row by a fit that did not see its run. `draws` (B, m, p) are
-    coefficients of refits to redrawn losses (B, m, n).
+    coefficients of refits to redrawn losses (B, m, n). `step` is how far in log D the rows left out lie beyond
+    the fitted ones, zero where they were held out by mixture.
     """
 
     name: str
@@ -48,6 +49,7 @@ class MixtureModel:
     draws: Array | None = None
     left_draws: Array | None = None
     doubts: tuple[str, ...] = ()
+    step: float = 0.0
 
     @property
     def coefficients(self) -> dict[str, dict[str, float]]:
@@ -59,7 +61,7 @@ class MixtureModel:
 
     def at(self, weights: Array, N: Array, D: Array, pools: Array | None = None) -> Array:
         """Forecast losses (m, q) of mixtures (q, k) at N and D (q,), with pools (k,) or (q, k) of unique tokens."""
-        made = self._law(self.theta[None], weights, N, D, pools)[0]
+        made: Array = self._law(self.theta[None], weights, N, D, pools)[0]
         return made if self.residual is None else made + self.residual.at(weights, self.left)
 
     def draws_at(self, weights: Array, N: Array, D: Array, pools: Array | None = None) -> Array:
@@ -71,16 +73,20 @@ class MixtureModel:
             return made
         return made + self.residual.at(weights, self.left_draws)
 
-    def observed_at(
-        self, weights: Array, N: Array, D: Array, pools: Array | None = None, *, seed: int = 0, widen: float = 1.0
-    ) -> Array:
-        """Draw losses (B, m, q) that may be observed: the refits, plus out-of-fold residuals for what they leave out."""
+    def observed_at(self, weights: Array, N: Array, D: Array, pools: Array | None = None, *, seed: int = 0) -> Array:
+        """Draw losses (B, m, q) that may be observed: the refits, plus out-of-fold residuals for what they leave out.
+
+        Beyond the longest horizon trained they widen with the root of the reach in log D, counted in the steps at which
+        the residuals were measured.
+        """
         mean = self.draws_at(weights, N, D, pools)
         rng = np.random.default_rng([seed, 2])
         shape = self.left_out / np.maximum(np.sqrt(np.mean(self.left_out**2, axis=0)), 1e-300)
         rows = rng.integers(len(shape), size=(len(mean), mean.shape[2]))  # one row for all metrics: they err together
         signs = rng.choice([-1.0, 1.0], size=rows.shape)
         noise = (shape[rows] * signs[:, :, None]).transpose(0, 2, 1) * self.noise[:, None]
+        beyond = np.log(np.maximum(D / self.panel.D.max(), 1.0))
+        widen = np.sqrt(np.maximum(1.0, beyond / self.step)) if self.step else np.ones(len(D))
         made: Array = self.at(weights, N, D, pools) + widen * (mean - mean.mean(axis=0) + noise)
         return made
 
@@ -94,6 +100,19 @@ class MixtureModel:
         shown = self.draws_at(panel.weights, panel.N, panel.D, panel.pools).var(axis=0).mean(axis=1)
         return np.asarray(np.sqrt(np.maximum(total - shown, LEAST_NOISE * total)))
 
+    @cached_property
+    def shortfall(self) -> Array:
+        """Give by how much (m,) the refits must spread to explain what runs left out show beyond the noise of a run.
+
+        At least 1: the form of a law is wrong by more than refits of it can tell.
+        """
+        panel = self.panel
+        if self.draws is None:
+            return np.ones(len(self.laws))
+        shown = self.draws_at(panel.weights, panel.N, panel.D, panel.pools).var(axis=0).mean(axis=1)
+        wrong = np.mean(self.left_out**2, axis=0) - self.spread**2
+        return np.asarray(np.sqrt(np.maximum(1.0, wrong / np.maximum(shown, 1e-300))))
+
     @property
     def hold_out_error(self) -> float:
         """Give the mean |error| of the rows forecast by fits that did not see their run."""
@@ -102,7 +121,7 @@ class MixtureModel:
     def _law(self, theta: Array, weights: Array, N: Array, D: Array, pools: Array | None) -> Array:
         inputs = mixture_inputs(weights, self.panel.domains, N, D, pools)
         made = np.empty((len(theta), len(self.laws), len(weights)))
-        for law, places in self._groups.items():
+        for places in self._groups.values():
             rows = Adjoint(self.laws[places[0]], inputs)
             for j in places:
                 made[:, j] = rows.value(theta[:, j, : len(self.laws[j].coefficients)])
@@ -143,7 +162,7 @@ def laws_of(name: str, panel: Panel) -> tuple[Law, ...]:
 
 
 def folds_of(panel: Panel, seed: int = 0, count: int = FOLDS) -> NDArray[np.intp]:
-    """Deal the runs into folds, at random but whole; rows of one mixture stay together. Gives the fold (n,) of a row."""
+    """Deal the runs into folds, at random but whole, one mixture's rows together. Gives each row's fold (n,)."""
     _, mixture = np.unique(np.round(panel.weights, 9), axis=0, return_inverse=True)
     groups = int(mixture.max()) + 1
     order = np.random.default_rng([seed, 5]).permutation(groups)
@@ -170,8 +189,8 @@ def fit_model(
     doubts = list(panel.doubts)
     if len(panel) <= most:
         doubts.append(
-            f"fewer rows than coefficients: {len(panel)} rows, {most} coefficients of {base} for {k} sources; its first "
-            "guesses decide the rest"
+            f"fewer rows than coefficients: {len(panel)} rows, {most} coefficients of {base} for {k} sources; its "
+            "first guesses decide the rest"
         )
     fold = folds_of(panel, seed) if folds is None else folds
     n, m = panel.losses.shape
@@ -190,8 +209,9 @@ def fit_model(
         fitted[places] = rows.value(made.theta)
         keep = np.stack([(fold != f).astype(np.float64) for f in range(count)])
         held = solve(
-            law, rows, np.repeat(targets, count, axis=0), np.repeat(width, count), starts=np.repeat(made.u, count, axis=0),
-            weights=np.tile(keep, (len(places), 1)), most_steps=4 * REFIT_STEPS,
+            law, rows, np.repeat(targets, count, axis=0), np.repeat(width, count),
+            starts=np.repeat(made.u, count, axis=0), weights=np.tile(keep, (len(places), 1)),
+            most_steps=4 * REFIT_STEPS,
         )  # fmt: skip
         values = rows.value(held.theta).reshape(len(places), count, n)
         out[places] = np.stack([values[:, fold[i], i] for i in range(n)], axis=1)
@@ -199,12 +219,12 @@ def fit_model(
     left = panel.losses.T - fitted
     residual = None
     if kind:
-        residual = residual_of(kind, panel.weights, left)  # type: ignore[arg-type]  # checked above
+        residual = residual_of(kind, panel.weights, left)
         left_out = left_out - _corrections(residual, panel, out, fold)
     model = MixtureModel(
         name, panel, laws, u, theta, spread, residual, left, left_out.T, doubts=tuple(doubts)
     )  # fmt: skip
-    return _with_draws(model, draws, seed) if draws else model
+    return with_draws(model, draws, seed)
 
 
 def _fit(law: Law, rows: Adjoint, targets: Array, seed: int) -> tuple[Solution, Array]:
@@ -215,7 +235,9 @@ def _fit(law: Law, rows: Adjoint, targets: Array, seed: int) -> tuple[Solution, 
     rng = np.random.default_rng([seed, 3])
     starts = prior.centre + 0.5 * prior.deviation * np.vstack([np.zeros(p), rng.normal(size=(STARTS - 1, p))])
     width = np.maximum(FIRST_SPREAD * targets.std(axis=1), 1e-6)
-    found = solve(law, rows, np.repeat(targets, STARTS, axis=0), np.repeat(width, STARTS), starts=np.tile(starts, (m, 1)))
+    found = solve(
+        law, rows, np.repeat(targets, STARTS, axis=0), np.repeat(width, STARTS), starts=np.tile(starts, (m, 1))
+    )
     best = np.argmin(np.where(np.isfinite(found.objective), found.objective, np.inf).reshape(m, STARTS), axis=1)
     u = found.u.reshape(m, STARTS, p)[np.arange(m), best]
     for _ in range(2):
@@ -240,8 +262,10 @@ def _corrections(residual: Residual, panel: Panel, out: Array, fold: NDArray[np.
     return made
 
 
-def _with_draws(model: MixtureModel, draws: int, seed: int) -> MixtureModel:
-    """Refit to losses redrawn around the fit: noise of the residuals' spread, shared within a run as they are."""
+def with_draws(model: MixtureModel, draws: int, seed: int) -> MixtureModel:
+    """Refit a model to losses redrawn around its fit: noise of the residuals' spread, shared in a run as they are."""
+    if not draws:
+        return model
     panel = model.panel
     rng = np.random.default_rng([seed, 4])
     n, m = panel.losses.shape
@@ -250,7 +274,9 @@ def _with_draws(model: MixtureModel, draws: int, seed: int) -> MixtureModel:
     index = panel.run_index
     shared = np.array([_shared(row, index) for row in after])[None, :, None]
     common = rng.normal(size=(draws, m, int(index.max()) + 1))[:, :, index]
-    noise = model.spread[None, :, None] * (np.sqrt(shared) * common + np.sqrt(1 - shared) * rng.normal(size=(draws, m, n)))
+    noise = model.spread[None, :, None] * (
+        np.sqrt(shared) * common + np.sqrt(1 - shared) * rng.normal(size=(draws, m, n))
+    )
     smooth = 0.0 if model.residual is None else (model.left - after)[None]
     targets = centre[None] + smooth + noise
     theta = np.zeros((draws, *model.theta.shape))

@@ -19,7 +19,7 @@ CANDIDATES = 2000  # mixtures looked at before going down from the best of them
 STARTS = 6
 ROUNDS = 60
 FIRST_STEP, LAST_STEP = 0.15, 1e-4  # of a share
-DRAW_CANDIDATES = 3000
+DRAW_CANDIDATES = 2000
 NEIGHBOUR = 0.05  # of a share moved to or from one source
 NEAR = 2.0  # times the farthest visited share: beyond, an optimum lies in a corner nobody visited
 
@@ -94,7 +94,8 @@ def best_mixture(model: MixtureModel, goal: Goal, *, seed: int = 0) -> Optimum:
         if not goal.closeness:
             return np.zeros(len(weights))
         base = np.maximum(prior, 1e-4)
-        return goal.closeness * np.sum(np.where(weights > 0, weights * np.log(np.maximum(weights, 1e-300) / base), 0.0), axis=1)
+        far = np.where(weights > 0, weights * np.log(np.maximum(weights, 1e-300) / base), 0.0)
+        return np.asarray(goal.closeness * far.sum(axis=1))
 
     def counts(weights: Array) -> tuple[Array, Array]:
         return np.full(len(weights), goal.N), np.full(len(weights), goal.D)
@@ -110,7 +111,12 @@ def best_mixture(model: MixtureModel, goal: Goal, *, seed: int = 0) -> Optimum:
     weights, value = descend(objective, starts, goal.region)
     N, D = counts(weights[None])
     losses = model.at(weights[None], N, D, pools)[:, 0]
-    draws, regret, loss_draws, next_mixture = np.empty((0, len(prior))), np.empty(0), np.empty((0, len(losses))), weights
+    draws, regret, loss_draws, next_mixture = (
+        np.empty((0, len(prior))),
+        np.empty(0),
+        np.empty((0, len(losses))),
+        weights,
+    )
     if model.draws is not None:
         near = _around(weights, goal.region, rng)
         look = np.concatenate([weights[None], near, pool[np.argsort(values)[: DRAW_CANDIDATES - len(near)]]])
@@ -157,18 +163,23 @@ def _shares_of_metrics(model: MixtureModel, goal: Goal) -> Array:
     return np.array([goal.metrics.get(name, 0.0) for name in model.panel.names])
 
 
-def _around(weights: Array, region: Region, rng: np.random.Generator, count: int = 1500) -> Array:
+def _around(weights: Array, region: Region, rng: np.random.Generator, count: int = 1200) -> Array:
     """Draw mixtures around one, nearer and farther."""
     size = np.exp(rng.uniform(np.log(0.005), np.log(0.4), size=(count, 1)))
     other = sample_mixtures(region, count, rng)
-    return region.project(weights + size * (other - weights) + 0.1 * size * rng.normal(size=(count, len(weights))) * (weights > 1e-4))
+    return region.project(
+        weights + size * (other - weights) + 0.1 * size * rng.normal(size=(count, len(weights))) * (weights > 1e-4)
+    )
 
 
 def _in_parts(model: MixtureModel, look: Array, goal: Goal, pools: Array, part: int = 500) -> Array:
+    """Give the refits' losses (B, m, q), spread as far as runs left out say they should be."""
     made = []
     for i in range(0, len(look), part):
         rows = look[i : i + part]
-        made.append(model.draws_at(rows, np.full(len(rows), goal.N), np.full(len(rows), goal.D), pools))
+        drawn = model.draws_at(rows, np.full(len(rows), goal.N), np.full(len(rows), goal.D), pools)
+        middle = drawn.mean(axis=0)
+        made.append(middle + model.shortfall[:, None] * (drawn - middle))
     return np.concatenate(made, axis=2)
 
 
@@ -182,8 +193,8 @@ def _most_informative(by_draw: Array, look: Array, best: NDArray[np.intp]) -> Ar
     contrast = by_draw - by_draw[:, :1]
     centred = contrast - contrast.mean(axis=0)
     wanted = regret - regret.mean()
-    size = np.sqrt((centred**2).sum(axis=0) * (wanted**2).sum()) + 1e-300
-    gained = (centred * wanted[:, None]).sum(axis=0) ** 2 / size**2 * contrast.std(axis=0)
+    size = np.maximum((centred**2).sum(axis=0) * (wanted**2).sum(), 1e-30)
+    gained = (centred * wanted[:, None]).sum(axis=0) ** 2 / size * contrast.std(axis=0)
     gained[0] = 0.0
     rivals = np.unique(best)
     pool = rivals[rivals != 0]
@@ -214,7 +225,11 @@ def _doubts(model: MixtureModel, goal: Goal, weights: Array) -> tuple[str, ...]:
     panel = model.panel
     found = list(model.doubts)
     seen = panel.weights.max(axis=0)
-    far = [f"{n} ({w:.0%}, at most {s:.0%} seen)" for n, w, s in zip(panel.domains, weights, seen, strict=True) if w > s + 0.02]
+    far = [
+        f"{n} ({w:.0%}, at most {s:.0%} seen)"
+        for n, w, s in zip(panel.domains, weights, seen, strict=True)
+        if w > s + 0.02
+    ]
     if far:
         found.append(f"unvisited corner: the best mixture has more of {', '.join(far)} than any run had")
     passes = goal.pools.epochs(weights, goal.D, panel.domains)
@@ -230,7 +245,11 @@ def _doubts(model: MixtureModel, goal: Goal, weights: Array) -> tuple[str, ...]:
             "(--most-epochs), or train repetition-controlled runs (`foretell mix plan`)"
         )
     if goal.N > 1.05 * panel.N.max():
-        found.append(f"a larger model: N = {goal.N:.3g}, at most {panel.N.max():.3g} trained; the ranking may not survive")
+        found.append(
+            f"a larger model: N = {goal.N:.3g}, at most {panel.N.max():.3g} trained; the ranking may not survive"
+        )
     if goal.D > 1.05 * panel.D.max():
-        found.append(f"a longer horizon: D = {goal.D:.3g}, at most {panel.D.max():.3g} trained; the best mixture may move")
+        found.append(
+            f"a longer horizon: D = {goal.D:.3g}, at most {panel.D.max():.3g} trained; the best mixture may move"
+        )
     return tuple(dict.fromkeys(found))

@@ -72,7 +72,9 @@ class Panel:
         found = []
         still = [name for j, name in enumerate(self.domains) if np.ptp(self.weights[:, j]) < STILL]
         if still:
-            found.append(f"no variation: the share of {', '.join(still)} is the same in every run; its effect is guessed")
+            found.append(
+                f"no variation: the share of {', '.join(still)} is the same in every run; its effect is guessed"
+            )
         pairs = [
             f"{self.domains[i]} and {self.domains[j]}"
             for i in range(len(self.domains))
@@ -81,20 +83,24 @@ class Panel:
             and np.corrcoef(self.weights[:, i], self.weights[:, j])[0, 1] > TOGETHER
         ]
         if pairs:
-            found.append(f"moving together: {'; '.join(pairs)} rise and fall as one; their effects cannot be told apart")
+            found.append(
+                f"moving together: {'; '.join(pairs)} rise and fall as one; their effects cannot be told apart"
+            )
         most = self.weights.max(axis=0)
-        corners = [f"{name} ({high:.0%} at most)" for name, high in zip(self.domains, most, strict=True) if high < CORNER]
+        corners = [
+            f"{name} ({high:.0%} at most)" for name, high in zip(self.domains, most, strict=True) if high < CORNER
+        ]
         if corners:
             shown = ", ".join(corners[:5]) + (f" and {len(corners) - 5} more" if len(corners) > 5 else "")
             found.append(f"unvisited corners: no run had half of {shown}; a forecast there extrapolates")
         return tuple(found)
 
 
-def panel_of(observations: Observations, metrics: Sequence[str] = (), *, families: bool = False) -> Panel:
+def panel_of(observations: Observations, metrics: Sequence[str] = ()) -> Panel:
     """Gather the rows of a study on which every wanted metric was measured; every loss where none is named.
 
-    Rows that miss a metric are left out and counted in the notes. Raises UnknownName for a metric that nobody measured,
-    TableError when runs have no mixtures, or their shares do not sum to 1.
+    Rows that miss a metric are left out and counted in the notes; accuracies enter as errors. Raises
+    UnknownName for a metric that nobody measured, TableError when runs have no mixtures or shares do not sum to 1.
     """
     training = observations.training()
     wanted = list(metrics) or [name for name, metric in training.metrics.items() if metric.is_loss]
@@ -117,7 +123,9 @@ def panel_of(observations: Observations, metrics: Sequence[str] = (), *, familie
         raise TableError("the runs have no mixtures: no column is called w_…; name the shares when reading (--weights)")
     absent = [column for column in columns if column not in first.inputs]
     if absent:
-        raise TableError(f"some runs have no share of {', '.join(c.removeprefix(PREFIX) for c in absent)}; fill the hole")
+        raise TableError(
+            f"some runs have no share of {', '.join(c.removeprefix(PREFIX) for c in absent)}; fill the hole"
+        )
     rows = np.array([tables[wanted[0]][key] for key in keys])
     domains = tuple(column.removeprefix(PREFIX) for column in columns)
     run = first.run[rows]
@@ -130,10 +138,28 @@ def panel_of(observations: Observations, metrics: Sequence[str] = (), *, familie
     if left:
         notes.append(f"{left} of {len(every)} rows miss one of the metrics and are left out")
     losses = np.stack([points[name].value[[tables[name][key] for key in keys]] for name in points], axis=1)
+    for j, name in enumerate(points):
+        if points[name].metric.better == "higher" and points[name].metric.is_share:
+            losses[:, j] = 1.0 - losses[:, j]
+            notes.append(f"{name} enters as its error, 1 − {name}")
     return Panel(
         domains, tuple(points[name].metric for name in points), run, weights, first.input("N")[rows],
         first.input("D")[rows], pools, losses, tuple(notes),
     )  # fmt: skip
+
+
+def aliases(name: str) -> tuple[str, str, str]:
+    """Give what a name in an objective may stand for: a metric, a domain's loss, a task's accuracy."""
+    return name, f"{name}/loss", f"{name}/acc"
+
+
+def wanted_metrics(observations: Observations, asked: Sequence[str]) -> list[str]:
+    """Name every loss of a study, and what else an objective asks for."""
+    names = [part.partition("=")[0].strip() for given in asked for part in given.split(",")]
+    known = observations.metrics
+    losses = [name for name, metric in known.items() if metric.is_loss]
+    more = [next((full for full in aliases(name) if full in known), "") for name in names]
+    return [*losses, *dict.fromkeys(name for name in more if name and name not in losses)]
 
 
 def objective_weights(panel_metrics: Sequence[str], asked: Sequence[str]) -> dict[str, float]:
@@ -147,13 +173,15 @@ def objective_weights(panel_metrics: Sequence[str], asked: Sequence[str]) -> dic
     found: dict[str, float] = {}
     for text in [part.strip() for given in asked for part in given.split(",") if part.strip()]:
         name, sign, number = text.partition("=")
-        named = name if name in panel_metrics else f"{name}/loss" if f"{name}/loss" in panel_metrics else name
+        named = next((full for full in aliases(name) if full in panel_metrics), name)
         if named not in panel_metrics:
             raise UnknownName("measured metric", name, panel_metrics)
         try:
             found[named] = float(number) if sign else 1.0
         except ValueError:
-            raise MethodError(f"objective {text!r} has the weight {number!r}; write a number, as in c4/loss=2") from None
+            raise MethodError(
+                f"objective {text!r} has the weight {number!r}; write a number, as in c4/loss=2"
+            ) from None
     total = sum(abs(value) for value in found.values())
     if not np.isfinite(total) or total <= 0:
         raise MethodError(f"the weights of the objective {', '.join(asked)} are all zero or no numbers")

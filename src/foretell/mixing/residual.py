@@ -40,8 +40,8 @@ class Residual(Protocol):
 class Process:
     """Hold a Gaussian process over mixtures: one kernel for all metrics, and each metric's own share of noise.
 
-    `values` (n,) and `vectors` (n, n) are the kernel's eigenvalues and eigenvectors on the fitted mixtures, `noise` (m,)
-    the variance of each metric's noise over that of its smooth part.
+    `values` (n,) and `vectors` (n, n) are the kernel's eigenvalues and eigenvectors on the fitted mixtures, `noise`
+    (m,) the variance of each metric's noise over that of its smooth part.
     """
 
     weights: Array
@@ -60,7 +60,7 @@ class Process:
         return self.at(self.weights, left)
 
     def at(self, weights: Array, left: Array) -> Array:
-        """Give the process's mean (…, m, q) at mixtures (q, k), for what laws left over (…, m, n) on the fitted rows."""
+        """Give the process's mean (…, m, q) at mixtures (q, k), for what laws left over (…, m, n)."""
         kernel = _kernel(self._features(weights), self._features(self.weights), self.length)
         coordinates = (left @ self.vectors) / (self.values + self.noise[:, None])
         mean: Array = coordinates @ (kernel @ self.vectors).T
@@ -92,7 +92,7 @@ def _with_kernel(weights: Array, middle: Array, scale: Array, length: float, lef
 
 
 def process_of(weights: Array, left: Array) -> Process:
-    """Fit a process to what laws left over (m, n) on mixtures (n, k); its length by scikit-learn, for all metrics as one.
+    """Fit a process to what laws left over (m, n) on mixtures (n, k); its length by scikit-learn, for all as one.
 
     Raises MethodError without scikit-learn.
     """
@@ -152,6 +152,6 @@ class Trees:
         return Trees(self.weights[~rows], self.rounds, self.seed)
 
 
-def residual_of(kind: Kind, weights: Array, left: Array) -> Residual:
+def residual_of(kind: str, weights: Array, left: Array) -> Residual:
     """Fit a residual of a kind; raises MethodError where its package is missing."""
     return process_of(weights, left) if kind == "gp" else Trees(weights)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foretell.errors import FitError, MethodError
-from foretell.mixing.model import DRAWS, MixtureModel, fit_model
+from foretell.mixing.model import DRAWS, MixtureModel, fit_model, with_draws
 from foretell.mixing.panel import Panel
 
 Array = NDArray[np.float64]
@@ -18,6 +18,7 @@ Array = NDArray[np.float64]
 AUTO = "auto"
 SAME = 0.02  # a law that wins by less than this share of the error is not worth its coefficients
 ROWS_FOR_RESIDUAL = 200  # below, a residual has nothing to go by that a law had not (five-mix, dmsl: no gain)
+SHORTEST_STEP = float(np.log(1.25))  # in log D: the errors of nearer horizons say nothing of far ones
 LONGER = 1.05  # times the largest D: beyond, laws are judged by forecasts of longer horizons from shorter ones
 
 
@@ -34,7 +35,8 @@ def candidates(panel: Panel) -> list[str]:
     """Name the laws that a panel could carry, simplest first."""
     if varies(panel.N) or varies(panel.D):
         names = ["scaled", "additive", "joint"]
-        return [*names, "repeated"] if repeats(panel) else names
+        owned = all(name.split("/")[0] in panel.domains for name in panel.names)
+        return [*names, "repeated", *(["penalised"] if owned else [])] if repeats(panel) else names
     names = ["exponential", "power", "saturating"]
     if panel.run_count >= ROWS_FOR_RESIDUAL and find_spec("sklearn") is not None:
         names.append("saturating+gp")
@@ -73,11 +75,16 @@ def choose_model(
         return Choice(_as_held_out(model, panel, law, fold, seed), {law: model.hold_out_error})
     errors: dict[str, float] = {}
     failures: list[str] = []
+    fitted: dict[str, MixtureModel] = {}
     best: str | None = None
     for name in candidates(panel):
         progress(name)
         try:
-            errors[name] = _progressive(panel, name, fold, seed) if fold is not None else fit_model(panel, name, seed=seed).hold_out_error
+            if fold is None:
+                fitted[name] = fit_model(panel, name, seed=seed)
+                errors[name] = fitted[name].hold_out_error
+            else:
+                errors[name] = float(np.mean(np.abs(_left(panel, name, fold, seed))))
         except (FitError, MethodError) as error:
             failures.append(f"{name}: {error}")
             continue
@@ -86,18 +93,17 @@ def choose_model(
     if best is None:
         raise FitError(f"no mixture law can be fitted: {failures[0] if failures else 'none is finite on these rows'}")
     progress(best)
-    model = fit_model(panel, best, draws=draws, seed=seed)
+    model = with_draws(fitted[best], draws, seed) if best in fitted else fit_model(panel, best, draws=draws, seed=seed)
     return Choice(_as_held_out(model, panel, best, fold, seed), errors, tuple(failures))
 
 
 def by_horizon(panel: Panel) -> NDArray[np.bool_]:
-    """Mark the rows of the longer horizons: D beyond the geometric middle of each run's range."""
+    """Mark the rows of each run's longest horizon, where it has several; else those of the longest horizons of all."""
     index = panel.run_index
-    low, high = (np.full(index.max() + 1, start) for start in (np.inf, 0.0))
-    np.minimum.at(low, index, panel.D)
+    high = np.zeros(index.max() + 1)
     np.maximum.at(high, index, panel.D)
-    late: NDArray[np.bool_] = panel.D > np.sqrt(low * high)[index] * (1 + 1e-9)
-    return late
+    late: NDArray[np.bool_] = (panel.D > 0.99 * high[index]) & (np.bincount(index)[index] > 1)
+    return late if late.any() else np.asarray(panel.D > 0.99 * panel.D.max())
 
 
 def _left(panel: Panel, name: str, late: NDArray[np.bool_], seed: int) -> Array:
@@ -107,14 +113,15 @@ def _left(panel: Panel, name: str, late: NDArray[np.bool_], seed: int) -> Array:
     return made
 
 
-def _progressive(panel: Panel, name: str, late: NDArray[np.bool_], seed: int) -> float:
-    return float(np.mean(np.abs(_left(panel, name, late, seed))))
-
-
 def _as_held_out(
     model: MixtureModel, panel: Panel, name: str, late: NDArray[np.bool_] | None, seed: int
 ) -> MixtureModel:
     """Let a model that must reach further take the errors of the longer horizons for its noise."""
     if late is None:
         return model
-    return replace(model, left_out=_left(panel, name, late, seed))
+    step = (
+        float(np.log(panel.D[late].mean() / panel.D[~late].max()))
+        if panel.D[late].mean() > panel.D[~late].max()
+        else 0.0
+    )
+    return replace(model, left_out=_left(panel, name, late, seed), step=max(step, SHORTEST_STEP))

@@ -68,7 +68,8 @@ def solve(
 
     def part(at: slice) -> tuple[Array, Array]:
         weight = None if weights is None else weights[at]
-        return _descend(rows, coordinates, prior, begin[at], targets[at], spread[at], weight, most_steps)
+        with np.errstate(all="ignore"):  # a setting of its own in each thread
+            return _descend(rows, coordinates, prior, begin[at], targets[at], spread[at], weight, most_steps)
 
     slices = [slice(i, i + CHUNK) for i in range(0, len(targets), CHUNK)]
     if len(slices) == 1:
@@ -96,7 +97,7 @@ def _descend(
     damping = np.full(len(u), 1e-3)
 
     def at(point: Array, target: Array, weigh: Array | None, strength: Array) -> tuple[Array, Array, Array]:
-        value, slopes = rows.slopes(coordinates.natural(point))
+        value, slopes = rows.slopes(coordinates.natural(point))  # not finite far out: such a step is not taken
         slopes *= coordinates.slope(point)[:, :, None]
         residual = value - target
         if weigh is not None:
@@ -122,7 +123,9 @@ def _descend(
         step = -np.linalg.solve(damped, gradient[live][:, :, None])[:, :, 0]
         step *= np.minimum(1.0, LONGEST / np.maximum(np.abs(step).max(axis=1, keepdims=True), 1e-300))
         trial = u[live] + step
-        new_cost, new_gradient, new_curvature = at(trial, targets[live], None if root is None else root[live], pull[live])
+        new_cost, new_gradient, new_curvature = at(
+            trial, targets[live], None if root is None else root[live], pull[live]
+        )
         better = np.isfinite(new_cost) & (new_cost < cost[live]) & np.isfinite(new_gradient).all(axis=1)
         fall = np.where(better, (cost[live] - new_cost) / np.maximum(cost[live], 1e-300), 0.0)
         won = live[better]

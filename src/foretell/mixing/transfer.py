@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from foretell.errors import FitError, MethodError, UnknownName
+from foretell.errors import MethodError, UnknownName
 from foretell.mixing.horizon import AUTO, Best, Horizon, best_of
 from foretell.mixture import Pools
 from foretell.units import format_count
@@ -24,8 +24,10 @@ Array = NDArray[np.float64]
 
 WAYS = ("naive", "matched", "drift", "epochs-full", "epochs-matched", "epochs")
 SAME_POOL = 0.05  # of the logarithm: two numbers of tokens this near are one pool (horizons are whole steps)
+MISCUT = 0.35  # of the logarithm: whole documents make a small pool larger than asked for
 LEAST_SHARE = 1e-3
-STRANGE = 0.02  # standard deviation of log e that horizons scatter by beside their own error, at least
+STRANGE = 0.02  # standard deviation of log e that horizons scatter by beside their own error, at least (a guess)
+BEND = 0.05  # of log e, for each span of the horizons beyond the longest: a line between two points may bend so much
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class Transfer:
 
 
 def series_of(horizons: Sequence[Horizon], pools: Pools, D: float) -> dict[str, list[Horizon]]:
-    """Tell horizons over the full pools (`full`) from those over pools cut by D/target (`matched`); others are left out.
+    """Tell horizons over the full pools (`full`) from those over pools cut by D/target (`matched`); drop others.
 
     A horizon of a run as long as the target belongs to both, and is listed as full.
     """
@@ -60,9 +62,11 @@ def series_of(horizons: Sequence[Horizon], pools: Pools, D: float) -> dict[str, 
         if not known.any():
             continue
         cut = np.log(horizon.pools[known] / asked[known])
-        if np.abs(cut).max() < SAME_POOL:
+        shrunk = np.log(horizon.D / D)
+        from_full, from_matched = float(np.abs(cut).max()), float(np.abs(cut - shrunk).max())
+        if from_full < SAME_POOL or from_full <= min(from_matched, MISCUT):
             found["full"].append(horizon)
-        elif np.abs(cut - np.log(horizon.D / D)).max() < SAME_POOL:
+        elif from_matched <= MISCUT:
             found["matched"].append(horizon)
     return found
 
@@ -80,7 +84,7 @@ def carry(
     """Carry the best mixtures of horizons to D tokens over pools.
 
     `auto` takes the epoch law of both series where each has two horizons; else the matched series, else the full one.
-    Raises UnknownName for another way, MethodError when the horizons cannot carry it, FitError when one cannot be fitted.
+    Raises UnknownName for another way, MethodError when the horizons cannot carry it, FitError when one has no fit.
     """
     if way not in (AUTO, *WAYS):
         raise UnknownName("way of transfer", way, [AUTO, *WAYS])
@@ -91,7 +95,9 @@ def carry(
             "give the pools of the target (--pool), and runs with `U_NAME` columns"
         )
     if len({round(float(np.log(h.N)), 3) for h in horizons}) > 1:
-        raise MethodError("the horizons are of models of several sizes; choose one with --where, the best mixture moves with N")
+        raise MethodError(
+            "the horizons are of models of several sizes; choose one with --where, the best mixture moves with N"
+        )
     bests: dict[str, list[Best]] = {
         name: [best_of(horizon, form, draws=draws, seed=seed + i) for i, horizon in enumerate(found)]
         for name, found in series.items()
@@ -100,7 +106,9 @@ def carry(
     domains = horizons[0].domains
     rng = np.random.default_rng([seed, 8])
     weights = _carried(chosen, bests, domains, pools, D, None, rng)
-    drawn = np.array([_carried(chosen, bests, domains, pools, D, i, rng) for i in range(draws)]).reshape(-1, len(domains))
+    drawn = np.array([_carried(chosen, bests, domains, pools, D, i, rng) for i in range(draws)]).reshape(
+        -1, len(domains)
+    )
     others = {}
     for name in WAYS:
         try:
@@ -109,7 +117,9 @@ def carry(
             continue
     doubts = [doubt for found in bests.values() for best in found for doubt in best.doubts]
     if chosen == "naive":
-        doubts.append("nothing tells how the best mixture moves: only one horizon; train a matched one (`foretell mix plan`)")
+        doubts.append(
+            "nothing tells how the best mixture moves: only one horizon; train a matched one (`foretell mix plan`)"
+        )
     longest = max(h.D for h in horizons)
     if D > 16.5 * longest:
         doubts.append(f"the target is {D / longest:.3g} times the longest horizon; 16 times was measured")
@@ -159,7 +169,9 @@ def _carried(
     for j in np.flatnonzero(scarce) if scarce.any() else range(len(domains)):
         share = np.clip(weights[:, j], LEAST_SHARE, 1.0)
         if way == "drift":
-            odds = np.log(np.clip(share, LEAST_SHARE, 1 - LEAST_SHARE) / (1 - np.clip(share, LEAST_SHARE, 1 - LEAST_SHARE)))
+            odds = np.log(
+                np.clip(share, LEAST_SHARE, 1 - LEAST_SHARE) / (1 - np.clip(share, LEAST_SHARE, 1 - LEAST_SHARE))
+            )
             line = np.polyfit(days - np.log(D), odds, 1)
             out[j] = 1.0 / (1.0 + np.exp(-_shaken(line[1], days, D, draw, rng)))
             continue
@@ -182,11 +194,8 @@ def _shaken(value: float, days: Array, D: float, draw: int | None, rng: np.rando
     return float(value + rng.normal() * (STRANGE + BEND * reach))
 
 
-BEND = 0.05  # of log e for each span of the horizons beyond the longest (measured on the two shortest horizons' own scatter)
-
-
 def _completed(shares: Array, scarce: NDArray[np.bool_]) -> Array:
-    """Give what scarce sources leave to the endless ones in equal parts; scale down where they ask for more than all."""
+    """Give what scarce sources leave to the endless ones in equal parts; scale down what exceeds all."""
     made = np.clip(shares, 0.0, 1.0)
     if made.sum() > 1.0 or scarce.all():
         return np.asarray(made / made.sum())
@@ -196,9 +205,3 @@ def _completed(shares: Array, scarce: NDArray[np.bool_]) -> Array:
 
 def _shown(pools: Pools) -> str:
     return ", ".join(f"{name} = {format_count(tokens)}" for name, tokens in pools.tokens.items()) or "none"
-
-
-def refuse_few(bests: Mapping[str, list[Best]]) -> None:
-    """Raise FitError when no horizon at all could be fitted."""
-    if not any(bests.values()):
-        raise FitError("no horizon could be fitted")

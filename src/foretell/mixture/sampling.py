@@ -39,7 +39,8 @@ def sample_mixtures(
     centre = np.maximum(centre / centre.sum(), 1e-3 / k)
     kept: list[Array] = []
     for round_ in range(ROUNDS):
-        strength = np.exp(rng.uniform(*np.log(strengths), size=(4 * count, 1)))
+        low, high = (float(np.log(strength)) for strength in strengths)
+        strength = np.exp(rng.uniform(low, high, size=(4 * count, 1)))
         gamma = rng.standard_gamma(strength * k * centre)
         drawn = gamma / np.maximum(gamma.sum(axis=1, keepdims=True), 1e-300)
         drawn = np.where(drawn < least, 0.0, drawn)

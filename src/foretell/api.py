@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from foretell.errors import ExecuteError, FitError, MethodError
+from foretell.errors import ExecuteError, FitError, MethodError, TableError
 from foretell.fitting import Fit, Objective, fit, redraw_noise, resample_runs
 from foretell.forecast import Forecast, Method, Settings, Target, held_out_targets
 from foretell.judge import Backtest, splits_of, widened
@@ -18,6 +19,12 @@ from foretell.laws import Law, law_named
 from foretell.methods import DEFAULT, METHODS, method_named
 from foretell.table import Metric, Observations, open_study
 from foretell.units import parse_compute, parse_count, parse_tokens
+
+if TYPE_CHECKING:
+    from foretell.execute import Ended
+    from foretell.methods.in_progress import Outlook
+    from foretell.methods.leaving import Watch
+    from foretell.methods.part_curve import Decay
 
 FORM_LAWS = ("skaling", "chinchilla", "chinchilla-tied", "power-C")  # of a loss, from rich to plain
 FORM_LINKS = ("sigmoid-floor", "sigmoid-fixed", "exponential", "linear")
@@ -156,9 +163,13 @@ def compare(
 
         if not folder:
             raise ExecuteError("work that is spread over workers needs a folder that all of them see; give one")
+
+        def told(ended: Ended) -> None:
+            progress(f"{ended.name}: {ended.state}")
+
+        chosen = list(methods or METHODS)
         made, failures = compare_on(
-            observations, list(methods or METHODS), names, how, folder, by=by, on=on, options=options,
-            on_end=lambda ended: progress(f"{ended.name}: {ended.state}"),
+            observations, chosen, names, how, folder, by=by, on=on, options=options, on_end=told
         )  # fmt: skip
     for name in methods or METHODS if not on else ():
         progress(name)
@@ -194,7 +205,7 @@ def ablate(
 
 
 def forms(observations: Observations, metrics: Sequence[str]) -> dict[str, Method]:
-    """Name the other ways to the same metrics: a ladder with one of its laws, links or losses replaced, and `direct`."""
+    """Name the other ways to the same metrics: a ladder with another law, link or loss, and `direct`."""
     training = observations.training()
     made: dict[str, Method] = {f"law {law}": method_named("ladder", law=law) for law in FORM_LAWS}
     if not any(training.metric_named(name).is_share for name in metrics):
@@ -207,6 +218,45 @@ def forms(observations: Observations, metrics: Sequence[str]) -> dict[str, Metho
         made["through the task's own bits per byte"] = method_named("ladder", intermediate="bpb")
     losses = [m.name for m in training.metrics.values() if m.is_loss and m.name not in own]
     return made | {f"through {name}": method_named("ladder", intermediate=name) for name in losses}
+
+
+def outlook(
+    observations: Observations,
+    run: str,
+    metric: str = "",
+    *,
+    upto: float = 1.0,
+    D: str | float | None = None,
+    decay: Decay = "constant",
+    final: float = 0.0,
+    rate: float = 0.05,
+    settings: Settings | None = None,
+) -> tuple[Outlook, Watch]:
+    """Forecast the rest of a run of a study from what was measured of it so far, and test whether it left its forecast.
+
+    Where rows carry a learning rate (`lr`) the curve follows the schedule law, else that of the runs that ended.
+    What the ladder's loss law says of the end, fitted to the other runs, is weighed in. `upto` takes only a first
+    share of the run, `D` is where it will end, `decay` to `final` of the peak how a recorded rate goes on (constant,
+    linear, cosine or sqrt), `rate` the false alarms allowed. Raises MethodError where too little is known.
+    """
+    from foretell.methods.run_outlook import outlook_of_run
+
+    how = settings or Settings(draws=400)
+    name = metric or observations.shared_loss or metrics_of(observations)[0]
+    row = observations.only_runs([run]).runs.row(0, named=True)
+    size = row["N" if observations.law_N == "N" else "N_total"]
+    end = Target(size, row["D"] if D is None else parse_tokens(D, size), name=run)
+    told: tuple[float, float] | None = None
+    others = observations.only_runs([one for one in observations.runs["name"] if one != run])
+    try:
+        (said,) = predict(others, [end], [name], settings=how)
+        low, high = said.interval(0.6827)
+        told = (said.value, math.log(high / low) / 2)
+    except (FitError, MethodError, TableError):
+        told = None  # too few others carry a law: the curve speaks alone
+    return outlook_of_run(
+        observations, run, name, upto=upto, D=end.D, end=told, rate=rate, settings=how, decay=decay, final=final
+    )
 
 
 def fit_metric(

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from foretell.cli.options import AsJson, Intermediate, LawName, LinkName, MethodName, Metrics, Seed, Starts, Study, Where
+from foretell.cli.options import (
+    AsJson,
+    Intermediate,
+    LawName,
+    LinkName,
+    MethodName,
+    Metrics,
+    Seed,
+    Starts,
+    Study,
+    Where,
+)
 
 if TYPE_CHECKING:
     from foretell.judge.ablate import Ablation
@@ -35,7 +47,8 @@ def ablate(
 ) -> None:
     """Forecast the same hidden rows from less and less of a ladder: the error against the compute spent.
 
-    Hidden are the runs held out or, without any, the 30 % of most compute. For example: foretell ablate study/ --by sizes
+    Hidden are the runs held out or, without any, the 30 % of most compute.
+    For example: foretell ablate study/ --by sizes
     """
     from foretell import api
     from foretell.cli.options import method_options
@@ -114,7 +127,7 @@ def show(made: Ablation) -> None:
             for arm in made.of_kind(kind):
                 difference, spread = made.difference(arm, share=share)
                 told = "" if arm is made.whole else f"{100 * difference:+.2f}"
-                told += f" ± {100 * spread:.2f}" if told and spread == spread else ""
+                told += f" ± {100 * spread:.2f}" if told and math.isfinite(spread) else ""
                 table.add_row(
                     arm.label, str(arm.runs), f"{arm.compute:.2g}", f"{arm.compute / made.target_compute:.2%}",
                     str(len(arm.errors(share=share))),
@@ -138,14 +151,15 @@ def show_noise(noises: list[Noise], last: int) -> None:
     )  # fmt: skip
     for one in noises:
         cells = (one.last, one.last_runs, one.seeds, one.sampling, one.signal)
-        told = [f"{100 * x:.2f}" if x == x else "" for x in cells]
-        ratio = f"{one.ratio:.1f}" if one.ratio == one.ratio else ""
-        table.add_row(one.metric.name, *told, ratio, f"{one.trend:+.2f}" if one.trend == one.trend else "", one.verdict)
+        told = [f"{100 * x:.2f}" if math.isfinite(x) else "" for x in cells]
+        ratio = f"{one.ratio:.1f}" if math.isfinite(one.ratio) else ""
+        trend = f"{one.trend:+.2f}" if math.isfinite(one.trend) else ""
+        table.add_row(one.metric.name, *told, ratio, trend, one.verdict)
     out = console()
     out.print(table)
     out.print(
-        f"relative standard deviations: over the last {last} checkpoints of the largest run and of every run, over runs "
-        "of equal N and D, and of sampling the items; signal: the range of final values over their mean",
+        f"relative standard deviations: over the last {last} checkpoints of the largest run and of every run, over "
+        "runs of equal N and D, and of sampling the items; signal: the range of final values over their mean",
         style="dim",
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from foretell.cli import corpus, mix, read
+from foretell.cli.ablate import ablate
 from foretell.cli.backtest import backtest
 from foretell.cli.compare import compare
 from foretell.cli.demo import demo
@@ -15,6 +16,7 @@ from foretell.cli.laws import laws
 from foretell.cli.plan import plan
 from foretell.cli.plot import plot
 from foretell.cli.predict import predict
+from foretell.cli.progress import outlook
 from foretell.cli.rank import rank
 from foretell.cli.report import report
 from foretell.cli.score import score
@@ -40,8 +42,10 @@ app.command()(evaluate)
 app.command()(watch)
 app.add_typer(mix.app, name="mix")
 app.command()(predict)
+app.command()(outlook)
 app.command()(backtest)
 app.command()(compare)
+app.command()(ablate)
 app.command()(rank)
 app.command()(seal)
 app.command()(score)

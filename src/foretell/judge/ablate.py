@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -39,7 +40,7 @@ class Variant:
 
 @dataclass(frozen=True)
 class Arm:
-    """Hold what came of a variant: the FLOP spent on the runs kept, their number, and the backtest or why there is none.
+    """Hold what came of a variant: the FLOP spent on the runs kept, and the backtest or why there is none.
 
     A trunk that several runs share counts once for each of them.
     """
@@ -76,7 +77,7 @@ class Ablation:
         """Name the kinds of arms there are."""
         return [kind for kind in KINDS if any(arm.kind == kind for arm in self.arms)]
 
-    def of_kind(self, kind: Kind) -> list[Arm]:
+    def of_kind(self, kind: str) -> list[Arm]:
         """Give the arms of a kind, and the whole ladder's."""
         return [self.whole, *(arm for arm in self.arms if arm.kind == kind)]
 
@@ -110,7 +111,7 @@ class Ablation:
             for kind, sign in (("sizes", "N ≤"), ("horizons", "D/N ≤")):
                 grown = [arm for arm in self.of_kind(kind) if arm.label.startswith(sign)]
                 grown = [arm for arm in [*grown, self.whole] if arm.backtest]
-                for less, more in zip(grown, grown[1:], strict=False):
+                for less, more in pairwise(grown):
                     a, b = 100 * less.error(share=share), 100 * more.error(share=share)
                     if b > a:
                         unit = "points" if share else "%"

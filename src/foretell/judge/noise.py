@@ -154,7 +154,14 @@ def _trend(ends: Points, metric: Metric) -> tuple[float, float, float]:
 
 
 def _verdict(
-    metric: Metric, ends: Points, trend: float, better: float, worse: float, signal: float, noise: float, sampling: float
+    metric: Metric,
+    ends: Points,
+    trend: float,
+    better: float,
+    worse: float,
+    signal: float,
+    noise: float,
+    sampling: float,
 ) -> Verdict:
     if len(ends) < FEWEST_RUNS:
         return "too few runs"

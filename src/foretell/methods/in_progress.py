@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,8 @@ from numpy.typing import NDArray
 from foretell.errors import FitError, MethodError
 from foretell.laws.multipower import Sums, sums_of
 from foretell.laws.schedule import Schedule
+from foretell.methods.leaving import FIRST, FREEDOM, RATE, Watch
+from foretell.methods.leaving import watch as watch_curve
 from foretell.methods.part_curve import PartCurve
 
 Array = NDArray[np.float64]
@@ -25,20 +28,24 @@ Array = NDArray[np.float64]
 # law's published fits at 25M, 100M and 400M in these units: alpha .508 .453 .429; b (gain of dropping the rate to zero,
 # over the loss above the floor at the end) .56 .53 .56; C .118 .120 .117; beta .583 .598 .594; gamma .641 .655 .635.
 # The widths allow for other recipes than that one: three times the spread seen, at least.
-PRIOR = {"alpha": (0.46, 0.30), "b": (0.55, 0.35), "C": (0.118, 0.6), "beta": (0.592, 0.15), "gamma": (0.644, 0.15)}
+PRIOR = {"alpha": (0.46, 0.30), "b": (0.55, 0.45), "C": (0.118, 0.6), "beta": (0.592, 0.15), "gamma": (0.644, 0.15)}
 FLOOR_PRIOR = (0.85, 0.12)  # L0 over the loss at the last block seen: log-normal; published curves .90 to .95
 OWN = ("L0", "A")
 NAMES = (*OWN, *PRIOR)
 BLOCKS = 40  # means over this many stretches of the part seen: neighbours within one say the same
 LEAST_BLOCKS = 4
 WARM_SHARE = 1.5  # warm-ups that are left out at the beginning: the law does not describe them
-GROWTH = 0.004  # error of log loss for each e-fold of steps still to come, before the run itself says anything: measured
+# Errors of the law's form, before the run itself says anything; both measured on the 12 curves of 2503.12811 that are
+# public: growth for each e-fold of steps still to come, and what even a fit of the whole curve misses at its end.
+GROWTH = 0.006
+MISFIT = 0.0012
+MISFIT_FULL = 0.1  # e-folds ahead from which the misfit counts in full
 GROWTH_WORTH = 2.0  # hold-outs inside the run that this is worth
 INNER = (0.5, 0.7)  # of the part seen: where hold-outs inside it end
 FAMILY_FLOOR = 0.08  # least width of what a family teaches, in log units
+END_SHARE = 0.005  # of the planned steps, whose mean is one measurement: of a validation curve that is one reading
 BIN = 64  # steps of a moving rate that are taken together
 STARTS = (0.25, 0.46, 0.8)  # alpha at which a descent begins
-FREEDOM = 8.0  # of Student's t for the form's error: a law that fails, fails by more than a normal says
 
 
 @dataclass(frozen=True)
@@ -57,8 +64,11 @@ class Lent:
 class Outlook:
     """Hold the forecast of the rest of a run: the loss at steps (m,), and draws (B, m) of what may be measured there.
 
-    The last step is the planned end. `share` is the part of the run that was seen, `noise` the relative spread of a
-    block of measurements around the curve, `doubts` what stands against it.
+    Where `axis` is D, `step` holds tokens.
+
+    The last step is the planned end. A measurement is the mean over half a per cent of the planned steps (one reading
+    of a validation curve); `noise` is its relative spread around the curve. `share` is the part of the run that was
+    seen, `doubts` what stands against the forecast.
     """
 
     name: str
@@ -67,8 +77,9 @@ class Outlook:
     value: Array
     draws: Array
     noise: float
-    coefficients: dict[str, float]
+    coefficients: dict[str, float] = field(default_factory=dict)
     doubts: tuple[str, ...] = ()
+    axis: Literal["step", "D"] = "step"
 
     @property
     def end(self) -> float:
@@ -99,20 +110,43 @@ def outlook(
     """
     given = lent or Lent()
     T, now = len(part.schedule), float(part.step[-1])
-    steps = np.unique(np.rint(np.linspace(min(now + 1, T), T, 60))) if at is None else np.asarray(at, dtype=np.float64)
+    steps = np.rint(np.linspace(min(now + 1, T), T, 60) if at is None else np.asarray(at, dtype=np.float64))
     made = _fit(part, given)
     rng = np.random.default_rng([seed, 7])
     value, of_law = made.predict(steps, draws, rng)
     log_draws = np.log(of_law)
     slope = _growth(part, given) if growth else 0.0
     ahead = np.maximum(np.log(steps / now), 0.0)
-    # with the ladder's word on the end, the form cannot be further off there than that word allows
-    form = slope * ahead
+    form = np.hypot(slope * ahead, growth * MISFIT * np.minimum(1.0, ahead / MISFIT_FULL))
+    if given.end is not None:  # the ladder's word bounds the form's error: precisions add
+        form /= np.sqrt(1.0 + (form / given.end[1]) ** 2)
     log_draws += rng.standard_t(FREEDOM, size=(draws, 1)) * form
-    log_draws += made.noise * rng.normal(size=(draws, len(steps)))
+    readings = max(1.0, END_SHARE * len(part.schedule) * len(part.step) / (now - float(part.step[0]) + 1.0))
+    noise = float(np.hypot(made.noise, blocks_of(part).single / np.sqrt(readings)))
+    log_draws += noise * rng.normal(size=(draws, len(steps)))
     doubts = _doubts(part, made, given)
     named = {name: float(np.exp(u)) for name, u in zip(NAMES, made.u, strict=True)}
-    return Outlook(part.name, part.share, steps, value, np.exp(log_draws), made.noise, named, tuple(doubts))
+    return Outlook(part.name, part.share, steps, value, np.exp(log_draws), noise, named, tuple(doubts))
+
+
+def watch(
+    part: PartCurve,
+    *,
+    lent: Lent | None = None,
+    rate: float = RATE,
+    first: float = FIRST,
+    draws: int = 200,
+    seed: int = 0,
+) -> Watch:
+    """Test whether a run left what its own first part, its schedule and its family forecast; see `leaving.watch`."""
+    T = len(part.schedule)
+    late = max(first, 3.0 * part.schedule.warmup / T)  # a warm-up is no part of the curve
+
+    def forecast(seen: float, ahead: Array) -> tuple[Array, Array]:
+        made = outlook(part.upto(seen / T), ahead, lent=lent, draws=draws, seed=seed)
+        return np.log(made.value), np.array([made.spread(i) for i in range(len(ahead))])
+
+    return watch_curve(part.step, part.loss, float(T), forecast, rate=rate, first=min(late, 0.5))
 
 
 def family_of(curves: Sequence[PartCurve]) -> Lent:
@@ -167,6 +201,7 @@ class _Blocks:
     step: Array
     log_loss: Array
     spread: float
+    single: float
 
     @cached_property
     def last(self) -> float:
@@ -188,7 +223,13 @@ def blocks_of(part: PartCurve) -> _Blocks:
     means = np.array([log_loss[rows].mean() for rows in places])
     steady = np.diff(log_loss, n=2) if len(log_loss) > 2 else np.zeros(1)  # a smooth curve's second differences: noise
     single = float(np.median(np.abs(steady))) / (0.6745 * np.sqrt(6.0))
-    return _Blocks(middle, means, single / np.sqrt(max(1.0, len(step) / k)))
+    return _Blocks(middle, means, single / np.sqrt(max(1.0, len(step) / k)), single)
+
+
+def measured_end(part: PartCurve) -> float:
+    """Give the last measurement: the mean loss over the last `END_SHARE` of the planned steps."""
+    late = part.step > part.step[-1] - END_SHARE * len(part.schedule)
+    return float(np.exp(np.mean(np.log(part.loss[late]))))
 
 
 def _loss(u: Array, sums: Sums, scale: float) -> Array:
@@ -238,7 +279,9 @@ def _fit(part: PartCurve, lent: Lent) -> _Fitted:
         near = float(np.corrcoef(left[1:], left[:-1])[0, 1]) if len(left) > 4 and np.ptp(left) > 0 else 0.0
         near = float(np.clip(near, 0.0, 0.9))
         # neighbours that err alike count as fewer: (1 + r)/(1 − r) blocks are worth one
-        best = least_squares(residuals, best.x, args=(noise * np.sqrt((1 + near) / (1 - near)),), x_scale=0.1, max_nfev=40)
+        best = least_squares(
+            residuals, best.x, args=(noise * np.sqrt((1 + near) / (1 - near)),), x_scale=0.1, max_nfev=40
+        )
     covariance = np.linalg.pinv(best.jac.T @ best.jac, rcond=1e-12)
     left = np.log(_loss(best.x, sums, scale))[:-1] - blocks.log_loss
     return _Fitted(best.x, 0.5 * (covariance + covariance.T), noise, unit, scale, left)

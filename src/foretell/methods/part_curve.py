@@ -46,7 +46,7 @@ class PartCurve:
         if bad.any():
             raise TableError(
                 f"{int(bad.sum())} losses of {self.name!r} are not positive and finite (first: step "
-                f"{self.step[bad][0]:.0f}, {self.loss[bad][0]}); the run has diverged there: forecast it up to that step"
+                f"{self.step[bad][0]:.0f}, {self.loss[bad][0]}); the run diverged there: forecast it up to that step"
             )
         self.schedule.at(self.step)
 
@@ -70,14 +70,16 @@ def planned(
     """Make a curve from rates recorded at steps, the loss nan where it is yet to come.
 
     Where the records end before `steps`, the rate goes on from the last one: constant, or to `final` of its peak by a
-    line, by the cosine that began at the peak, or as 1 − √t. Raises SourceError for a plan that ends before the records.
+    line, by the cosine that began at the peak, or as 1 − √t. Raises SourceError for a plan shorter than the records.
     """
     order = np.argsort(step)
     step, lr, loss = step[order], lr[order], loss[order]
     last = int(step[-1])
     T = last if steps is None else steps
     if not last <= T <= LONGEST:
-        raise SourceError(f"the plan of {name!r} has {T} steps, but step {last} is recorded; give --steps up to {LONGEST}")
+        raise SourceError(
+            f"the plan of {name!r} has {T} steps, but step {last} is recorded; give --steps up to {LONGEST}"
+        )
     if decay not in get_args(Decay):
         raise UnknownName("decay", decay, get_args(Decay))
     if not (np.isfinite(lr) & (lr >= 0)).all() or not lr.max() > 0:
@@ -102,6 +104,16 @@ def planned(
     return PartCurve(name, step[seen], loss[seen], Schedule(rate, max(0, warmup)))
 
 
+def carried_on(part: PartCurve, steps: int, decay: Decay = "constant", final: float = 0.0) -> PartCurve:
+    """Plan the rest of a curve whose records end before its run does; as `planned`."""
+    every = np.arange(1, len(part.schedule) + 1, dtype=np.float64)
+    loss = np.full(len(every), np.nan)
+    loss[part.schedule.at(part.step) - 1] = part.loss
+    made = planned(part.name, every, part.schedule.lr, loss, steps=steps, decay=decay, final=final)
+    warmup = part.schedule.warmup or made.schedule.warmup
+    return PartCurve(part.name, part.step, part.loss, Schedule(made.schedule.lr, warmup))
+
+
 def read_part_curve(
     path: str | Path, *, steps: int | None = None, decay: Decay = "constant", final: float = 0.0
 ) -> PartCurve:
@@ -112,7 +124,9 @@ def read_part_curve(
     file = Path(path)
     try:
         if file.stat().st_size > LARGEST_FILE:
-            raise SourceError(f"{file} has {file.stat().st_size} bytes; a curve has at most {LARGEST_FILE}: thin it out")
+            raise SourceError(
+                f"{file} has {file.stat().st_size} bytes; a curve has at most {LARGEST_FILE}: thin it out"
+            )
         with file.open(newline="", encoding="utf-8") as opened:
             rows = csv.DictReader(opened)
             found = {name.strip().lower(): name for name in rows.fieldnames or ()}
@@ -172,9 +186,9 @@ def curves_of_rung(study: str | Path, rung: str) -> dict[str, PartCurve]:
         loss = np.full(steps, np.nan)
         for phase in ("trunk", run):
             end = described.trunk_steps(D) if phase == "trunk" and not described.separate else steps
-            for first, table in sorted(parts.get(phase, {}).items()):
-                piece = table[: max(0, end - first), 0]
-                loss[first : first + len(piece)] = piece
+            for at, table in sorted(parts.get(phase, {}).items()):
+                piece = table[: max(0, end - at), 0]
+                loss[at : at + len(piece)] = piece
         seen = np.isfinite(loss)
         if seen.any():
             share = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import version as version_of
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +39,6 @@ def compare_on(
     The observations are written below `folder`, which every worker must see; what an earlier call finished there is not
     done again. Raises UnknownName before any job starts, and ExecuteError where a worker was lost for good.
     """
-    from foretell import __version__
-
     for name in methods:
         method_named(name)
     place = Path(folder).resolve()
@@ -54,7 +53,7 @@ def compare_on(
         "parts": sorted(settings.parts),
         "starts": settings.starts,
         "seed": settings.seed,
-        "version": __version__,
+        "version": version_of("foretell"),
     }
     splits = splits_of(observations, by)
     jobs = [
@@ -96,10 +95,9 @@ def judge_one(
     Gives the method's own name, its outcomes and failures, and the `error` that ends the whole method where there is
     one. Raises ExecuteError where the worker has another version of this package.
     """
-    from foretell import __version__
-
-    if version != __version__:
-        raise ExecuteError(f"this worker has foretell {__version__}, the caller {version}; install the same everywhere")
+    here = version_of("foretell")
+    if version != here:
+        raise ExecuteError(f"this worker has foretell {here}, the caller {version}; install the same everywhere")
     chosen = method_named(method)
     part = splits_of(open_study(study), by)[split]
     how = Settings(draws=draws, parts=frozenset(parts), starts=starts, seed=seed)

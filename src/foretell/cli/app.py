@@ -22,6 +22,7 @@ from foretell.cli.report import report
 from foretell.cli.score import score
 from foretell.cli.seal import seal
 from foretell.cli.serve import serve
+from foretell.cli.trace import trace
 from foretell.cli.train import train
 from foretell.cli.watch import watch
 
@@ -47,6 +48,7 @@ app.command()(backtest)
 app.command()(compare)
 app.command()(ablate)
 app.command()(rank)
+app.command()(trace)
 app.command()(seal)
 app.command()(score)
 app.command()(report)

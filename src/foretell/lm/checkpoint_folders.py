@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,7 @@ def _json(path: Path) -> dict[str, Any]:
 
 def _each_once(found: list[CheckpointFolder]) -> list[CheckpointFolder]:
     ordered = sorted(found, key=lambda one: (one.run, one.D))
-    for one, other in zip(ordered, ordered[1:], strict=False):
+    for one, other in pairwise(ordered):
         if (one.run, one.D) == (other.run, other.D):
             raise TrainError(
                 f"{one.folder} and {other.folder} are both run {one.run!r} at D = {one.D:.6g}; name runs apart"

@@ -55,18 +55,19 @@ def decode(
     nucleus: float | None = None,
     seed: int = 0,
 ) -> Ids:
-    """Continue prompts (n, k) by `tokens` drawn from max(0, λ₁·p_small + λ₂·p_large), renormalised; give (n, k + tokens).
+    """Continue prompts (n, k) by tokens drawn from max(0, λ₁·p_small + λ₂·p_large), renormalised.
 
-    Greedy, or from the smallest set of tokens that holds a share `nucleus` of the probability. Ids from `vocabulary` on
-    and the end-of-document token are never drawn. Where both models agree so fully that nothing is left, the one of
-    positive weight decides. Raises TrainError when the models do not share a vocabulary or the text exceeds a context.
+    Gives prompts and continuations (n, k + tokens). Greedy, or from the smallest set of tokens that holds a share
+    `nucleus` of the probability. Ids from `vocabulary` on and the end-of-document token are never drawn. Where both
+    models agree so fully that nothing is left, the one of positive weight decides. Raises TrainError when the models do
+    not share a vocabulary, or the text exceeds a context.
     """
     import torch
 
     if small.config.vocab_size != large.config.vocab_size:
         raise TrainError(
-            f"the small model knows {small.config.vocab_size} tokens, the large one {large.config.vocab_size}; they can "
-            "be combined only over one tokenizer"
+            f"the small model knows {small.config.vocab_size} tokens, the large one {large.config.vocab_size}; they "
+            "can be combined only over one tokenizer"
         )
     for model in (small, large):
         check_reach(model, prompts, prompts.shape[1] + tokens)

@@ -73,8 +73,8 @@ def held_out_texts(corpus: Corpus, sources: Sequence[str], *, count: int, width:
         long = np.flatnonzero(documents.lengths > width)  # the end-of-document token is no text
         if len(long) < share:
             raise CorpusError(
-                f"{len(long)} held-out documents of {source!r} have {width} tokens, {share} are needed; ask for fewer or "
-                "shorter texts"
+                f"{len(long)} held-out documents of {source!r} have {width} tokens, {share} are needed; ask for fewer "
+                "or shorter texts"
             )
         taken += [np.asarray(documents[int(i)][:width], np.int64) for i in long[:share]]
     return np.stack(taken)

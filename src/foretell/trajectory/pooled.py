@@ -13,7 +13,7 @@ from foretell.errors import FitError
 Array = NDArray[np.float64]
 Names = NDArray[np.str_]
 
-DEGREES = (1, 2, 3)  # of the polynomials in log perplexity that compete; the pooled curve's own hold-outs choose
+DEGREES = (1, 2, 3)  # of the polynomials in log perplexity that compete; rows left out choose
 DRAWS = 2000
 SPARE = 2  # rows of a size beyond the coefficients of its curve
 EDGE = 0.02  # of the width of the others' range: how far beyond it a size left out is still asked about
@@ -24,9 +24,10 @@ class Pooling:
     """Hold the comparison of one curve with one for each size, on n rows.
 
     `F` (df1, df2) and `p` test that sizes differ in nothing; rows of a run are taken as independent there, which they
-    are not: it rejects too often. `pooled` and `separate` are root mean squares of the errors on rows left out one at a
-    time; `ratio` is pooled/separate, with its `draws` by resampling runs. `left_out` is the root mean square error on
-    each size whose rows took no part in the curve, within the perplexities of the others; nan where there are none.
+    are not, and the polynomial as true: it rejects too often. `pooled` and `separate` are root mean squares of the
+    errors on rows left out one at a time, those at the ends of a size's perplexities but read; `ratio` is
+    pooled/separate, with its `draws` by resampling runs. `left_out` is the root mean square error on each size whose
+    rows took no part in the curve, within the perplexities of the others; nan where there are none.
     """
 
     name: str
@@ -67,9 +68,9 @@ def compare_pooled(
 ) -> Pooling:
     """Compare one polynomial of `y` (n,) in `x` (n,), a loss in nats, with one for each `size` (n,) of its own.
 
-    The degree is the one at which the pooled curve errs least on rows left out. A size with too few rows for a curve of
-    its own takes no part. The interval resamples runs. Raises FitError where fewer than two sizes are left, or x does
-    not vary.
+    Each side has the degree at which it errs least on rows left out; the F-test that of the pooled curve. A size with
+    too few rows for a curve of its own takes no part. The interval resamples runs. Raises FitError where fewer than two
+    sizes are left, or x does not vary.
     """
     if not (np.isfinite(x).all() and np.isfinite(y).all()):
         raise FitError(f"{name}: perplexity or outcome holds a value that is not finite; leave such rows out")
@@ -89,9 +90,12 @@ def compare_pooled(
     if np.ptp(x) == 0:
         raise FitError(f"{name}: every checkpoint has the same perplexity; there is no curve to fit")
     x = (x - x.mean()) / x.std()
-    tried = {degree: _left_one_out(x, y, np.zeros(len(x)), degree) for degree in degrees}
-    degree = min(degrees, key=lambda d: (float(np.mean(tried[d] ** 2)), d))
-    of_all, of_each = tried[degree], _left_one_out(x, y, size, degree)
+    shared = {degree: _left_one_out(x, y, np.zeros(len(x)), degree) for degree in degrees}
+    apart = {degree: _left_one_out(x, y, size, degree) for degree in degrees}
+    asked = _inner(x, size)  # the ends of a size's own curve are extrapolated, of the pooled one mostly not
+    degree = min(degrees, key=lambda d: (float(np.mean(shared[d][asked] ** 2)), d))
+    own = min(degrees, key=lambda d: (float(np.mean(apart[d][asked] ** 2)), d))
+    of_all, of_each = np.where(asked, shared[degree], 0.0), np.where(asked, apart[own], 0.0)
     few, many = degree + 1, (degree + 1) * len(enough)
     rss_all, rss_each = (float(np.sum(_residuals(x, y, g, degree) ** 2)) for g in (np.zeros(len(x)), size))
     df = (many - few, len(x) - many)
@@ -114,8 +118,8 @@ def compare_pooled(
         F=float(F),
         df=df,
         p=float(f_distribution.sf(F, *df)),
-        pooled=float(np.sqrt(np.mean(of_all**2))),
-        separate=float(np.sqrt(np.mean(of_each**2))),
+        pooled=float(np.sqrt(np.mean(of_all[asked] ** 2))),
+        separate=float(np.sqrt(np.mean(of_each[asked] ** 2))),
         ratio=float(np.sqrt((sums[0].sum() + tiny) / (sums[1].sum() + tiny))),
         draws=np.sqrt((drawn[:, 0] + tiny) / (drawn[:, 1] + tiny)),
         left_out=tuple(_without(x, y, size, kind, degree) for kind in enough),
@@ -140,6 +144,15 @@ def _left_one_out(x: Array, y: Array, group: Array, degree: int) -> Array:
         q = np.linalg.qr(np.vander(x[mine], degree + 1))[0]
         left[mine] /= np.maximum(1.0 - np.sum(q * q, axis=1), 1e-6)
     return left
+
+
+def _inner(x: Array, size: Array) -> NDArray[np.bool_]:
+    """Mark the rows (n,) that lie between others of their size."""
+    inside = np.zeros(len(x), np.bool_)
+    for one in np.unique(size):
+        mine = np.flatnonzero(size == one)
+        inside[mine[(x[mine] > x[mine].min()) & (x[mine] < x[mine].max())]] = True
+    return inside
 
 
 def _without(x: Array, y: Array, size: Array, kind: float, degree: int) -> float:

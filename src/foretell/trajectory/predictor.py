@@ -28,6 +28,8 @@ CANDIDATES: Mapping[str, tuple[str, ...]] = {
     "quantiles": tuple(quantile_name(q) for q in QUANTILES),
 }  # what stands beside the validation loss; fixed before any was tried
 LOOSE, TIGHT = 1e-3, 0.03  # penalties of the loss's slope and of the others': the loss leads, quantiles correct it
+NOTHING = 1e-3  # of its spread: a quantile that the loss explains so far has nothing to add
+SURE = 0.95  # of the interval of the difference: three candidates, so one is kept by chance in 13 studies
 DRAWS = 2000
 
 
@@ -61,8 +63,8 @@ class TokenPredictor:
 
     @property
     def kept(self) -> bool:
-        """Say whether the candidate surely helps (80 %)."""
-        return self.interval()[1] < 0
+        """Say whether the candidate surely helps (95 %)."""
+        return self.interval(SURE)[1] < 0
 
 
 def compare_predictors(
@@ -132,7 +134,8 @@ def _predicted(
         return np.column_stack([(z[:, 0] - middle) / width, left / scale])
 
     middle, width = float(x[:, 0].mean()), float(x[:, 0].std()) or 1.0
-    scale = np.maximum((x[:, 1:] - line @ explained).std(axis=0), 1e-9)
+    scale = (x[:, 1:] - line @ explained).std(axis=0)
+    scale = np.where(scale > NOTHING * x[:, 1:].std(axis=0), scale, np.inf)
     penalty = np.array([LOOSE, *[TIGHT] * len(beside)]) * len(x)
     made = fit_floored_sigmoid(features(x), y, penalty, limit=floor_limit(y, metric.chance))
     return [made.predict(features(z))[0] for z in at]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Literal
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 Trend = Literal["falls", "halts", "turns", "too few"]
 
-SURE = 1.6449  # standard errors: 95 % one-sided
+CHANCE = 0.05  # that a curve is said to fall or rise where it does not, shared among its checkpoints
 FEWEST = 3
 
 
@@ -80,30 +81,37 @@ def turning_of(curve: SequenceCurve) -> Turning:
     """Say whether and where a curve halts or turns.
 
     It turns where the end lies surely above the lowest checkpoint, and halts at the first checkpoint after which no
-    later one lies surely below it (95 %, paired over texts), if that is not the last.
+    later one lies surely below it (5 % shared among the checkpoints, paired over texts), if that is not the last.
     """
-    y, change = curve.loss, curve.change
+    y, change, sure = curve.loss, curve.change, _sure(len(curve.loss))
     last = len(y) - 1
     if len(y) < FEWEST:
         return Turning("too few", None, 0.0)
     low = int(np.argmin(y))
     rise = float(y[last] - y[low])
-    if low < last and rise > SURE * change[low, last]:
+    if low < last and rise > sure * change[low, last]:
         return Turning("turns", low, rise)
     for at in range(last):
-        if not (y[at + 1 :] < y[at] - SURE * change[at, at + 1 :]).any():
+        if not (y[at + 1 :] < y[at] - sure * change[at, at + 1 :]).any():
             return Turning("halts", at, rise)
     return Turning("falls", None, rise)
 
 
 def turns_over_size(curves: Sequence[SequenceCurve]) -> bool:
-    """Say whether a text of one name grows less likely with size: its loss at the end rises, surely, from some size on.
+    """Say whether a text of one name grows less likely with size: inverse scaling.
 
-    That is inverse scaling; the end is that of each size's longest training.
+    The loss at the end of each curve's training rises with log N (a slope with one-sided p < .05, three curves or more)
+    and is higher at the largest size than at the smallest.
     """
-    ends = sorted((curve.size, float(curve.loss[-1]), float(curve.stderr[-1])) for curve in curves)
-    if len(ends) < 2:
+    from scipy.stats import linregress
+
+    ends = sorted((curve.size, float(curve.loss[-1])) for curve in curves)
+    if len({size for size, _ in ends}) < FEWEST:
         return False
-    low = min(range(len(ends)), key=lambda at: ends[at][1])
-    rise = ends[-1][1] - ends[low][1]
-    return low < len(ends) - 1 and rise > SURE * float(np.hypot(ends[-1][2], ends[low][2]))
+    line = linregress(np.log([size for size, _ in ends]), [loss for _, loss in ends])
+    return bool(line.slope > 0 and line.pvalue / 2 < CHANCE and ends[-1][1] > ends[0][1])
+
+
+def _sure(count: int) -> float:
+    """Give the standard errors by which one of so many must differ."""
+    return NormalDist().inv_cdf(1.0 - CHANCE / max(1, count - 1))

@@ -26,7 +26,7 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class TextPlan:
-    """Say which texts are read: `count` of `width` tokens, noised by `shares`, and as many decoded from `prompt` tokens.
+    """Say which texts are read: `count` of `width` tokens, noised by `shares`; as many decoded from `prompt` tokens.
 
     Cloze tasks give right and wrong options. `seed` fixes all that is drawn.
     """
@@ -74,7 +74,7 @@ def trace_texts(
             for name, losses in option_losses(model, task).items():
                 found[one.rung, "options", f"{task.name} {name}"].append((one.checkpoint.D, one.loss, losses))
     return [
-        curve_of(kind, name, rung, sizes[rung], *map(list, zip(*rows, strict=True)))  # type: ignore[arg-type]
+        curve_of(kind, name, rung, sizes[rung], *map(list, zip(*rows, strict=True)))
         for (rung, kind, name), rows in found.items()
     ]
 

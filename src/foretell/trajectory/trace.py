@@ -23,6 +23,8 @@ from foretell.trajectory.tasks import TaskTrace
 
 Array = NDArray[np.float64]
 
+CHOSEN = "loss of"  # how curves of tokens chosen by the reference run are called
+
 
 @dataclass(frozen=True)
 class Path:
@@ -126,7 +128,7 @@ def trace_tokens(
         paths=tuple(paths),
         overlaps=tuple(_overlaps(paths, asked)),
         reference=middle.run,
-        alignments=tuple(_alignments(paths, notes)),
+        alignments=tuple(_alignments(paths, middle.run, notes)),
         notes=tuple(notes),
     )
 
@@ -155,16 +157,21 @@ def _overlaps(paths: Sequence[Path], starts: Sequence[float]) -> list[Overlap]:
     ]
 
 
-def _alignments(paths: Sequence[Path], notes: list[str]) -> list[Alignment]:
-    """Align the share of each category, and the mean loss of its tokens, over the trajectories."""
+def _alignments(paths: Sequence[Path], reference: str, notes: list[str]) -> list[Alignment]:
+    """Align the share of each category, and the mean loss of its tokens, over the trajectories.
+
+    The run that chose the tokens takes no part in the latter: it chose them by its own noise as well.
+    """
     made = []
     curves: Mapping[str, list[Array]] = {
         **{f"share {c.name.lower()}": [p.everywhere.shares[:, c] for p in paths] for c in Category},
-        **{f"loss of {c.name.lower()} tokens": [p.means[:, c] for p in paths] for c in Category},
+        **{f"{CHOSEN} {c.name.lower()} tokens": [p.means[:, c] for p in paths] for c in Category},
     }
     for name, ys in curves.items():
         parts = []
         for path, y in zip(paths, ys, strict=True):
+            if path.run == reference and name.startswith(CHOSEN):
+                continue
             n = len(y)  # shares have no window at the last two checkpoints
             parts.append(
                 (y, path.D[:n], path.C[:n], path.validation[:n], np.full(n, path.size), np.repeat(path.rung, n))

@@ -1,0 +1,238 @@
+"""`foretell trace`: which tokens, texts and tasks are learned when, across sizes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from foretell.cli.options import AsJson, Seed
+
+if TYPE_CHECKING:
+    from foretell.corpus import Corpus
+    from foretell.lm.checkpoint_folders import CheckpointFolder
+    from foretell.lm.cloze import ClozeTask
+    from foretell.table import Observations
+    from foretell.trajectory.trace import Trace
+
+
+def trace(
+    study: Annotated[
+        Path, typer.Argument(help="The study folder; with --checkpoints it may be new.", show_default=False)
+    ],
+    probe: Annotated[str, typer.Option("--probe", help="The probe whose tokens are traced.")] = "probe",
+    corpus: Annotated[
+        Path | None, typer.Option("--corpus", help="The corpus of the probe: checks it, and gives texts to read.")
+    ] = None,
+    start: Annotated[
+        list[float] | None, typer.Option("--start", help="% of training from which trends are read. [10, 20, … 70]")
+    ] = None,
+    loss: Annotated[
+        str | None, typer.Option("--loss", help="The validation loss. [the study's, or the mean of its sources]")
+    ] = None,
+    checkpoints: Annotated[
+        Path | None, typer.Option("--checkpoints", help="A folder of Hugging Face checkpoints to measure first.")
+    ] = None,
+    step_tokens: Annotated[
+        str | None, typer.Option("--step-tokens", help="Tokens a step, where checkpoints record only steps.")
+    ] = None,
+    probe_tokens: Annotated[int, typer.Option("--probe-tokens", help="Tokens of a new probe.")] = 1 << 16,
+    sequence: Annotated[int, typer.Option("--sequence", help="Window of a new probe and its losses, in tokens.")] = 256,
+    cloze: Annotated[
+        list[str] | None, typer.Option("--cloze", help="Ask for continuations of a source; repeat for more.")
+    ] = None,
+    cloze_items: Annotated[int, typer.Option("--cloze-items", help="Items of a cloze task.")] = 300,
+    cloze_prompt: Annotated[int, typer.Option("--cloze-prompt", help="Tokens of its prompts.")] = 64,
+    cloze_option: Annotated[int, typer.Option("--cloze-option", help="Tokens of its options.")] = 32,
+    texts: Annotated[int, typer.Option("--texts", help="Texts to noise and to decode; 0 leaves texts out.")] = 64,
+    width: Annotated[int, typer.Option("--width", help="Tokens of such a text.")] = 64,
+    figure_dir: Annotated[Path | None, typer.Option("--figure-dir", help="Draw every figure into this folder.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Write study and summaries into this study folder.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    seed: Seed = 0,
+    json: AsJson = False,
+) -> None:
+    """Trace tokens, texts and tasks over training, and ask whether perplexity alone tells them across sizes."""
+    from dataclasses import replace
+
+    from foretell.cli.show import console, print_json, working
+    from foretell.corpus import open_corpus
+    from foretell.errors import CorpusError, ForetellError
+    from foretell.lm.checkpoint_folders import find_checkpoints, rung_checkpoints
+    from foretell.lm.cloze import make_cloze
+    from foretell.table import open_study, save_study
+    from foretell.trajectory import trace_tokens
+    from foretell.trajectory.predictor import compare_predictors
+    from foretell.trajectory.probe import read_runs
+    from foretell.trajectory.report import to_json
+    from foretell.trajectory.summaries import summaries
+    from foretell.trajectory.tasks import trace_task
+    from foretell.trajectory.validation import with_validation_loss
+    from foretell.units import parse_count
+
+    text = open_corpus(corpus) if corpus else None
+    if text is None and (checkpoints or cloze):
+        raise CorpusError("--checkpoints and --cloze read held-out text of a corpus; give --corpus")
+    tasks: tuple[ClozeTask, ...] = ()
+    if text is not None:
+        tasks = tuple(
+            make_cloze(text, one, items=cloze_items, seed=seed, prompt_tokens=cloze_prompt, option_tokens=cloze_option)
+            for one in cloze or ()
+        )
+    folders: list[CheckpointFolder] = []
+    if checkpoints is not None and text is not None:
+        step = None if step_tokens is None else parse_count(step_tokens, "--step-tokens")
+        folders = find_checkpoints(checkpoints, step_tokens=step)
+        with working(f"measuring {len(folders)} checkpoints", quiet=json):
+            measure(folders, study, text, tasks, probe, probe_tokens, sequence, device)
+    observations = open_study(study)
+    known, name = with_validation_loss(observations, loss)
+    with working("tracing tokens", quiet=json):
+        runs, said = read_runs(study, probe, observations, text)
+        made = trace_tokens(runs, known, name, probe=probe, starts=start)
+        made = replace(made, notes=(*said, *made.notes))
+        summed = summaries(runs, made.categories, observations)
+        made = with_tasks(made, known, name, trace_task, seed)
+        accuracies = [m.metric for m in made.tasks if known.metrics[m.metric].unit == "accuracy"]
+        try:
+            wider = known.merge(summed)
+            made = replace(made, predictors=tuple(compare_predictors(wider, name, accuracies)))
+        except ForetellError as error:
+            made = replace(made, notes=(*made.notes, f"token predictors were not compared: {error}"))
+    folders = folders or rung_checkpoints(study)
+    if text is not None and texts and folders:
+        made = read_texts(made, folders, known, text, tasks, texts, width, seed, device, quiet=json)
+    if output is not None:
+        save_study(observations.merge(summed), output, source="foretell trace")
+    figures: list[Path] = []
+    if figure_dir is not None:
+        from foretell.report.trace_figures import draw_trace
+
+        figures = draw_trace(made, figure_dir)
+    if json:
+        print_json(to_json(made))
+        return
+    show(made)
+    for path in figures:
+        console().print(f"wrote {path}", markup=False)
+    if output is not None:
+        console().print(f"written to {output}", markup=False)
+
+
+def measure(
+    folders: list[CheckpointFolder],
+    study: Path,
+    corpus: Corpus,
+    tasks: tuple[ClozeTask, ...],
+    probe: str,
+    tokens: int,
+    sequence: int,
+    device: str,
+) -> None:
+    """Measure validation losses, cloze tasks and the probe on every checkpoint, into a study."""
+    from foretell.lm.evaluate import Questions, evaluate_checkpoint, known_study, write_evaluations
+    from foretell.lm.probe import check_probe, make_probe
+    from foretell.lm.task_checkpoint import load_checkpoint
+    from foretell.trajectory.probe import refuse_trained_on
+
+    made_probe = make_probe(corpus, tokens=tokens, sequence=sequence)
+    refuse_trained_on(made_probe.title, corpus)
+    check_probe(study, probe, made_probe)
+    asked = Questions(corpus=corpus, cloze=tasks, probe=(probe, made_probe), sequence=sequence, most_tokens=tokens)
+    known = known_study(study)
+    made = [
+        evaluate_checkpoint(load_checkpoint(one.folder, device=device), asked, name=one.run, D=one.D, known=known)
+        for one in folders
+    ]
+    from dataclasses import replace
+
+    write_evaluations([replace(m, step=one.step) for m, one in zip(made, folders, strict=True)], study)
+
+
+def with_tasks(made: Trace, observations: Observations, loss: str, trace_task: Any, seed: int) -> Trace:
+    """Trace every accuracy and margin of a study that has enough checkpoints; what has not is said."""
+    from dataclasses import replace
+
+    from foretell.errors import ForetellError
+
+    found, notes = [], []
+    for metric in observations.metrics.values():
+        raw = metric.name.endswith("/acc_raw")  # beside the accuracy by length, it says the same again
+        if (metric.unit == "accuracy" and not raw) or metric.name.endswith("/margin"):
+            try:
+                found.append(trace_task(observations, metric.name, loss, seed=seed))
+            except ForetellError as error:
+                notes.append(f"not compared: {error}")
+    return replace(made, tasks=tuple(found), notes=(*made.notes, *notes))
+
+
+def read_texts(
+    made: Trace,
+    folders: list[CheckpointFolder],
+    observations: Observations,
+    corpus: Corpus,
+    tasks: tuple[ClozeTask, ...],
+    count: int,
+    width: int,
+    seed: int,
+    device: str,
+    *,
+    quiet: bool,
+) -> Trace:
+    """Read noised, decoded and optional texts with every checkpoint."""
+    from dataclasses import replace
+
+    from foretell.cli.show import console
+    from foretell.trajectory.texts import TextPlan, trace_texts
+
+    plan = TextPlan(count=count, width=width, cloze=tasks, seed=seed)
+    with console(stderr=True).status("reading texts") as status:
+        if quiet:
+            status.stop()
+        curves = trace_texts(
+            folders,
+            observations,
+            made.loss,
+            corpus,
+            plan,
+            device=device,
+            on_checkpoint=lambda one: None if quiet else status.update(f"reading texts with {one.folder.name}"),
+        )
+    return replace(made, texts=tuple(curves))
+
+
+def show(made: Trace) -> None:
+    """Print the shares of tokens, the comparison of curves, the tasks and the texts."""
+    from rich.table import Table
+
+    from foretell.cli.show import console, percent
+    from foretell.trajectory.report import text_lines
+    from foretell.trajectory.rule import Category
+    from foretell.units import format_count
+
+    out = console()
+    for start in made.paths[0].categories.starts:
+        title = f"{format_count(made.tokens)} tokens of {made.probe}, trends from {start:g} % of training on, points"
+        table = Table("rung", "N", *(c.name.lower() for c in Category), title=title, title_justify="left")
+        for path in made.paths:
+            shares = path.categories.shares[path.categories.starts.index(start)]
+            table.add_row(path.rung, format_count(path.size), *(percent(float(share)) for share in shares))
+        out.print(table)
+    table = Table(
+        "curve", "one for all, over D", "over C", "over perplexity",
+        title="error of one curve for all sizes, over that of a curve each, on checkpoints left out (80 %)",
+        title_justify="left",
+    )  # fmt: skip
+    for alignment in (*made.alignments, *(task.alignment for task in made.tasks)):
+        cells = []
+        for axis in ("D", "C", "perplexity"):
+            of = alignment.by[axis]
+            low, high = of.interval()
+            cells.append(f"{of.ratio:.2f} [{low:.2f}, {high:.2f}]")
+        table.add_row(alignment.name, *cells)
+    out.print(table)
+    for line in text_lines(made):
+        out.print(line, markup=False)

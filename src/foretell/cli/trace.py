@@ -223,7 +223,7 @@ def show(made: Trace) -> None:
         out.print(table)
     table = Table(
         "curve", "one for all, over D", "over C", "over perplexity",
-        title="error of one curve for all sizes, over that of a curve each, on checkpoints left out (80 %)",
+        title="one curve for all sizes: its error on checkpoints left out; that over the error of a curve each (80 %)",
         title_justify="left",
     )  # fmt: skip
     for alignment in (*made.alignments, *(task.alignment for task in made.tasks)):
@@ -231,7 +231,7 @@ def show(made: Trace) -> None:
         for axis in ("D", "C", "perplexity"):
             of = alignment.by[axis]
             low, high = of.interval()
-            cells.append(f"{of.ratio:.2f} [{low:.2f}, {high:.2f}]")
+            cells.append(f"{of.pooled:.3g}; {of.ratio:.2f} [{low:.2f}, {high:.2f}]")
         table.add_row(alignment.name, *cells)
     out.print(table)
     for line in text_lines(made):

@@ -72,8 +72,8 @@ def watch(
     seen and where to look ahead (m,), and gives log loss (m,) and its standard deviation (m,); FitError or MethodError
     where too little is seen. At each look the median of the losses since the last one is set beside three frozen
     forecasts: the last look's, that of about half the length, and the first. Each test of the whole run's plan has an
-    equal part of `rate` (Bonferroni), so no dependence between looks can raise it. Raises MethodError for a rate outside
-    0..1.
+    equal part of `rate` (Bonferroni), so no dependence between looks can raise it. Raises MethodError for a rate
+    outside 0..1.
     """
     if not 0 < rate < 1:
         raise MethodError(f"a false-alarm rate of {rate} is not between 0 and 1; give one such as 0.05")

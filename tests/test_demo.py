@@ -20,12 +20,14 @@ ROOT = Path(__file__).parents[1]
 TARGET = "2.2M-26M"
 ALONE = """
 import socket, sys
-sys.modules["torch"] = None  # an import of it would fail
 def refuse(*_): raise OSError("no network")
 socket.socket.connect = refuse
 from foretell.cli import main
 sys.argv = ["foretell", "demo", "--json", "--draws", "100"]
-main()
+try:
+    main()
+finally:
+    assert "torch" not in sys.modules
 """
 
 

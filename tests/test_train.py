@@ -48,7 +48,7 @@ def kept(study):
     files = {}
     for path in sorted(study.rglob("*")):
         name = str(path.relative_to(study))
-        if path.is_file() and not name.startswith(("progress", "jobs")) and "/curves/" not in name:
+        if path.is_file() and name.startswith(("rungs", "items", "tokens")) and "/curves/" not in name:
             files[name] = path.read_bytes()
     return files
 

@@ -24,7 +24,7 @@ def test_an_interrupt_stops_a_long_fit_and_leaves_the_study_alone(tmp_path):
     running = subprocess.Popen(
         [*command, "--starts", "100000"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    time.sleep(5)  # well inside the hundred thousand starts
+    time.sleep(8)  # well inside the hundred thousand starts
     assert running.poll() is None
     running.send_signal(signal.SIGINT)
     _, said = running.communicate(timeout=60)

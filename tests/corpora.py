@@ -8,6 +8,19 @@ from foretell.rung import Rung, Shape
 TINY = Shape(layers=1, width=16, heads=1, kv_heads=1, mlp_width=32, vocabulary=264, sequence=32)
 
 
+# what a tiny ladder file measures, as train_one.EVALUATION does
+EVALUATED = """
+[evaluation]
+tokens = 2000
+cloze = ["prose"]
+items = 20
+prompt = 16
+option = 8
+probe = 512
+checkpoints = 3
+"""
+
+
 def write_texts(folder, source, documents=60, words=80, seed=0):
     """Write documents of random words, each a file of its own."""
     rng = np.random.default_rng([seed, *source.encode()])

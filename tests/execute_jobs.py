@@ -10,6 +10,12 @@ import time
 from pathlib import Path
 
 from foretell.errors import TrainError
+from foretell.execute import Job
+
+
+def job(name, function, /, *, cores=1, gpus=0, memory=None, after=(), **arguments):
+    """Ask for a call of one of the functions below."""
+    return Job(name, f"execute_jobs:{function}", arguments, cores, gpus, memory, after)
 
 
 def add(a, b):

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from execute_jobs import tries
+from execute_jobs import job, tries
 from foretell.errors import ExecuteError
 from foretell.execute import Job, executor_named
 
@@ -23,10 +23,6 @@ HERE = Path(__file__).parent
 @pytest.fixture(autouse=True)
 def _jobs_are_importable(monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(HERE))
-
-
-def job(name, function, /, *, cores=1, gpus=0, memory=None, after=(), **arguments):
-    return Job(name, f"execute_jobs:{function}", arguments, cores, gpus, memory, after)
 
 
 def run(jobs, folder, **options):

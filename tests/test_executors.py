@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from execute_jobs import job
 from foretell.errors import ExecuteError, UnknownName
-from foretell.execute import Job, executor_named, read_options
+from foretell.execute import executor_named, read_options
 from foretell.execute import machine as machine_module
 from foretell.execute.machine import read_bytes, this_machine
 from foretell.execute.on_ray import find_address
@@ -19,10 +20,6 @@ HERE = Path(__file__).parent
 @pytest.fixture(autouse=True)
 def _jobs_are_importable(monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(HERE))
-
-
-def job(name, function, /, *, cores=1, gpus=0, memory=None, after=(), **arguments):
-    return Job(name, f"execute_jobs:{function}", arguments, cores, gpus, memory, after)
 
 
 def test_an_unknown_executor_or_option_names_the_known():

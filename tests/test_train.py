@@ -13,14 +13,14 @@ import numpy as np
 import polars as pl
 import pytest
 
-from corpora import TINY, make_corpus, tiny_rung
+from corpora import EVALUATED, TINY, make_corpus, tiny_rung
 from foretell.errors import CorpusError, LadderError, TrainError
 from foretell.ladder.gather import gather
 from foretell.ladder.training import train_ladder
 from foretell.lm import train as training
 from foretell.lm.checkpoint import complete_checkpoints
-from foretell.lm.model import load_model
 from foretell.lm.report import Progress
+from foretell.lm.task_checkpoint import load_checkpoint
 from foretell.lm.train import train_rung
 from foretell.rung import Ladder
 from foretell.table import open_study
@@ -65,7 +65,7 @@ class Stopped(BaseException):
 
 
 def test_a_rung_ends_with_a_model_that_transformers_loads(whole, corpus):
-    model = load_model(whole / "rungs" / "tiny" / "models" / "tiny-2.56K")
+    model = load_checkpoint(whole / "rungs" / "tiny" / "models" / "tiny-2.56K").model
     assert sum(p.numel() for p in model.parameters()) == TINY.N_total
     told = json.loads((whole / "progress" / "tiny.json").read_text())
     assert told["state"] == "done"
@@ -135,7 +135,7 @@ def test_a_trunk_gives_each_horizon_the_bits_of_a_run_of_its_own(whole, corpus, 
 
 def test_two_processes_train_what_one_does(whole, corpus, tmp_path):
     train_rung(tiny_rung(), corpus, tmp_path / "study", evaluation=EVALUATION, processes=2)
-    pair, alone = (load_model(s / "rungs/tiny/models/tiny-2.56K") for s in (tmp_path / "study", whole))
+    pair, alone = (load_checkpoint(s / "rungs/tiny/models/tiny-2.56K").model for s in (tmp_path / "study", whole))
     for (name, one), (_, other) in zip(pair.named_parameters(), alone.named_parameters(), strict=True):
         assert abs(one - other).max() < 1e-4, name  # sums in another order
 
@@ -171,14 +171,7 @@ def test_twenty_kills_leave_weights_and_observations_as_they_were(corpus, tmp_pa
 LADDER = """
 corpus = "{corpus}"
 study = "study"
-[evaluation]
-tokens = 2000
-cloze = ["prose"]
-items = 20
-prompt = 16
-option = 8
-probe = 512
-checkpoints = 3
+{evaluated}
 [defaults]
 shape = {{ layers = 1, width = 16, heads = 1, kv_heads = 1, mlp_width = 32, vocabulary = 264, sequence = 32 }}
 batch = 4
@@ -202,7 +195,7 @@ after = ["wild"]
 def ladder(corpus, tmp_path_factory):
     """Train a ladder with a rung that diverges; give its folder and how it ended."""
     folder = tmp_path_factory.mktemp("ladder")
-    (folder / "ladder.toml").write_text(LADDER.format(corpus=corpus.folder))
+    (folder / "ladder.toml").write_text(LADDER.format(corpus=corpus.folder, evaluated=EVALUATED))
     return folder, train_ladder(folder / "ladder.toml")
 
 

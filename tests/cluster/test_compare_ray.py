@@ -2,31 +2,15 @@
 
 from __future__ import annotations
 
-import warnings
-
 import pytest
+from ray_cluster import LEFT_OPEN
 
 from foretell import api
 from foretell.forecast import Settings
 from foretell.judge.carried import carried
 from ladders import ladder, sigmoid_task
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),  # Ray leaves its files to the garbage collector
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
-
-
-@pytest.fixture
-def cluster(monkeypatch):
-    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what importing Ray says of others
-        from ray.cluster_utils import Cluster
-    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
-    yield made
-    made.shutdown()
+pytestmark = [pytest.mark.slow, *(pytest.mark.filterwarnings(ignored) for ignored in LEFT_OPEN)]
 
 
 def test_ray_gives_what_one_process_gives(cluster, tmp_path):

@@ -7,31 +7,24 @@ import time
 import pytest
 from ray_cluster import LEFT_OPEN
 
-from corpora import make_corpus
+from corpora import EVALUATED, make_corpus
 from foretell.ladder.training import train_ladder
 from foretell.table import open_study
 
 pytestmark = [pytest.mark.slow, *(pytest.mark.filterwarnings(ignored) for ignored in LEFT_OPEN)]
 
-LADDER = """
+LADDER = f"""
 corpus = "corpus"
 study = "study"
-[evaluation]
-tokens = 2000
-cloze = ["prose"]
-items = 20
-prompt = 16
-option = 8
-probe = 512
-checkpoints = 3
+{EVALUATED}
 [defaults]
-shape = { layers = 1, width = 16, heads = 1, kv_heads = 1, mlp_width = 32, vocabulary = 264, sequence = 32 }
+shape = {{ layers = 1, width = 16, heads = 1, kv_heads = 1, mlp_width = 32, vocabulary = 264, sequence = 32 }}
 batch = 2
 D = [12800, 25600]
 learning_rate = 0.01
 warmup = 2
 most_epochs = 100
-weights = { code = 0.25, prose = 0.75 }
+weights = {{ code = 0.25, prose = 0.75 }}
 [[rung]]
 name = "one"
 [[rung]]

@@ -155,123 +155,55 @@ def every_eval_ever(
     _read("every-eval-ever", path, output, json, _known(runs, map, tokens_per_step))
 
 
-@app.command("wandb")
-def wandb(
-    path: Logs,
-    output: Study,
-    runs: RunTable = None,
-    map: Map = None,
-    tokens_per_step: Rate = None,
-    final_mean: FinalMean = 1,
-    json: AsJson = False,
-) -> None:
-    """Read histories of Weights & Biases: exported CSV or JSON, or the folder wandb/ of local runs.
-
-    Example: foretell read wandb wandb/ -o study/
-    """
-    _read("wandb", path, output, json, _known(runs, map, tokens_per_step, final_mean=final_mean))
-
-
-@app.command("trainer")
-def trainer(
-    path: Logs,
-    output: Study,
-    runs: RunTable = None,
-    map: Map = None,
-    tokens_per_step: Rate = None,
-    final_mean: FinalMean = 1,
-    json: AsJson = False,
-) -> None:
-    """Read trainer_state.json of the Hugging Face Trainer, of all checkpoints below a folder.
-
-    Example: foretell read trainer checkpoints/ -o study/
-    """
-    _read("trainer", path, output, json, _known(runs, map, tokens_per_step, final_mean=final_mean))
+LOGS = {  # kinds that are read with the same options: what each reads, and an example
+    "wandb": (
+        "Read histories of Weights & Biases: exported CSV or JSON, or the folder wandb/ of local runs.",
+        "foretell read wandb wandb/ -o study/",
+    ),
+    "trainer": (
+        "Read trainer_state.json of the Hugging Face Trainer, of all checkpoints below a folder.",
+        "foretell read trainer checkpoints/ -o study/",
+    ),
+    "tensorboard": (
+        "Read scalars of TensorBoard event files; each folder of them is a run.",
+        "foretell read tensorboard tensorboard/ --runs runs.csv -o study/",
+    ),
+    "olmo-core": (
+        "Read metrics_step*.json and metrics.json of OLMo-core; each folder is a run.",
+        "foretell read olmo-core metrics/ --runs runs.csv -o study/",
+    ),
+    "levanter": (
+        "Read tracker_metrics.jsonl of Levanter.",
+        "foretell read levanter tracker_metrics.jsonl -o study/",
+    ),
+    "torchtitan": (
+        "Read what torchtitan prints on the console; each log is a run.",
+        "foretell read torchtitan logs/ --runs runs.csv --tokens-per-step 524288 -o study/",
+    ),
+    "lightning": (
+        "Read metrics.csv of Lightning's CSVLogger, as litgpt writes it; each folder is a run.",
+        "foretell read lightning logs/ --runs runs.csv -o study/",
+    ),
+}
 
 
-@app.command("tensorboard")
-def tensorboard(
-    path: Logs,
-    output: Study,
-    runs: RunTable = None,
-    map: Map = None,
-    tokens_per_step: Rate = None,
-    final_mean: FinalMean = 1,
-    json: AsJson = False,
-) -> None:
-    """Read scalars of TensorBoard event files; each folder of them is a run.
+def _add_log(kind: str, about: str, example: str) -> None:
+    def log(
+        path: Logs,
+        output: Study,
+        runs: RunTable = None,
+        map: Map = None,
+        tokens_per_step: Rate = None,
+        final_mean: FinalMean = 1,
+        json: AsJson = False,
+    ) -> None:
+        _read(kind, path, output, json, _known(runs, map, tokens_per_step, final_mean=final_mean))
 
-    Example: foretell read tensorboard tensorboard/ --runs runs.csv -o study/
-    """
-    _read("tensorboard", path, output, json, _known(runs, map, tokens_per_step, final_mean=final_mean))
+    app.command(kind, help=f"{about}\n\nExample: {example}")(log)
 
 
-@app.command("olmo-core")
-def olmo_core(
-    path: Logs,
-    output: Study,
-    runs: RunTable = None,
-    map: Map = None,
-    tokens_per_step: Rate = None,
-    final_mean: FinalMean = 1,
-    json: AsJson = False,
-) -> None:
-    """Read metrics_step*.json and metrics.json of OLMo-core; each folder is a run.
-
-    Example: foretell read olmo-core metrics/ --runs runs.csv -o study/
-    """
-    _read("olmo-core", path, output, json, _known(runs, map, tokens_per_step, final_mean=final_mean))
-
-
-@app.command("levanter")
-def levanter(
-    path: Logs,
-    output: Study,
-    runs: RunTable = None,
-    map: Map = None,
-    tokens_per_step: Rate = None,
-    final_mean: FinalMean = 1,
-    json: AsJson = False,
-) -> None:
-    """Read tracker_metrics.jsonl of Levanter.
-
-    Example: foretell read levanter tracker_metrics.jsonl -o study/
-    """
-    _read("levanter", path, output, json, _known(runs, map, tokens_per_step, final_mean=final_mean))
-
-
-@app.command("torchtitan")
-def torchtitan(
-    path: Logs,
-    output: Study,
-    runs: RunTable = None,
-    map: Map = None,
-    tokens_per_step: Rate = None,
-    final_mean: FinalMean = 1,
-    json: AsJson = False,
-) -> None:
-    """Read what torchtitan prints on the console; each log is a run.
-
-    Example: foretell read torchtitan logs/ --runs runs.csv --tokens-per-step 524288 -o study/
-    """
-    _read("torchtitan", path, output, json, _known(runs, map, tokens_per_step, final_mean=final_mean))
-
-
-@app.command("lightning")
-def lightning(
-    path: Logs,
-    output: Study,
-    runs: RunTable = None,
-    map: Map = None,
-    tokens_per_step: Rate = None,
-    final_mean: FinalMean = 1,
-    json: AsJson = False,
-) -> None:
-    """Read metrics.csv of Lightning's CSVLogger, as litgpt writes it; each folder is a run.
-
-    Example: foretell read lightning logs/ --runs runs.csv -o study/
-    """
-    _read("lightning", path, output, json, _known(runs, map, tokens_per_step, final_mean=final_mean))
+for _kind, _told in LOGS.items():
+    _add_log(_kind, *_told)
 
 
 @app.command()

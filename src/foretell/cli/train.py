@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as jsonlib
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -46,7 +45,7 @@ def train(
     read = read_ladder(ladder)
     study = study_of(ladder.resolve(), read)
     stopped = Event()
-    follower = Thread(target=follow, args=(read, study / "progress", rung or [], stopped), daemon=True)
+    follower = Thread(target=follow, args=(read, study, rung or [], stopped), daemon=True)
     if not json:
         follower.start()
     try:
@@ -86,11 +85,12 @@ def _entry(one: Ended) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def follow(ladder: Ladder, folder: Path, chosen: list[str], stopped: Any) -> None:
+def follow(ladder: Ladder, study: Path, chosen: list[str], stopped: Any) -> None:
     """Show a bar for each rung on the error stream: its loss, tokens a second and the time left, until told to stop."""
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
     from foretell.cli.show import console
+    from foretell.report.progress import read_progress
     from foretell.units import format_count
 
     since = time.time()
@@ -105,25 +105,13 @@ def follow(ladder: Ladder, folder: Path, chosen: list[str], stopped: Any) -> Non
             if not chosen or rung.name in chosen
         }
         while not stopped.wait(REFRESH):
-            for name, task in tasks.items():
-                told = _told(folder / f"{name}.json")
-                if not told:
+            for told in read_progress(study)[0]:
+                if told.rung not in tasks:
                     continue
-                if told.get("state") == "training" and told.get("time", 0) >= since - REFRESH:
-                    rung = ladder.rung_named(name)
-                    said = (
-                        f"{told['phase']}, loss {told['loss']:.3f}, {format_count(told['tokens_per_second'])} tokens/s"
-                    )
-                    done = min(rung.trained_tokens, told.get("trained", told["tokens"]))
-                    bars.update(task, completed=done, said=said)
-                elif told.get("state") in ("done", "failed"):
-                    done = ladder.rung_named(name).trained_tokens if told["state"] == "done" else None
-                    bars.update(task, completed=done, said=told["state"])
-
-
-def _told(path: Path) -> dict[str, Any]:
-    try:
-        told: dict[str, Any] = jsonlib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return told
+                task, whole = tasks[told.rung], ladder.rung_named(told.rung).trained_tokens
+                if told.state == "training" and told.time >= since - REFRESH and told.loss is not None:
+                    speed = format_count(told.tokens_per_second or 0.0)
+                    said = f"{told.phase}, loss {told.loss:.3f}, {speed} tokens/s"
+                    bars.update(task, completed=min(whole, told.trained or told.tokens), said=said)
+                elif told.state in ("done", "failed"):
+                    bars.update(task, completed=whole if told.state == "done" else None, said=told.state)

@@ -103,15 +103,7 @@ class Fit:
         """Give the share 0..1 of the residuals' variance that rows of one run have in common (one-way ANOVA)."""
         measured = ~self.points.known
         residuals = self.residuals[measured]
-        index = np.unique(self.points.run_index[measured], return_inverse=True)[1]
-        count = np.bincount(index)
-        if count.max() == 1:
-            return 0.0
-        mean = np.bincount(index, residuals) / count
-        within = float(np.sum((residuals - mean[index]) ** 2)) / max(1, len(residuals) - len(count))
-        between = float(np.sum(count * mean**2)) / len(count)
-        common = max(0.0, (between - within) * len(count) / len(residuals))
-        return common / (common + within) if common + within > 0 else 0.0
+        return shared_variance(residuals, np.unique(self.points.run_index[measured], return_inverse=True)[1])
 
     @cached_property
     def jacobian(self) -> Array:
@@ -199,6 +191,18 @@ def fit(
     if not np.isfinite(made.fitted).all():
         raise FitError(f"{law.name} is not finite on the rows of {points.metric.name}; its formula grows too fast")
     return made
+
+
+def shared_variance(residuals: Array, index: NDArray[np.intp]) -> float:
+    """Give the share 0..1 of the variance of residuals (n,) that rows of one run have in common (one-way ANOVA)."""
+    count = np.bincount(index)
+    if count.max() == 1:
+        return 0.0
+    mean = np.bincount(index, residuals) / count
+    within = float(np.sum((residuals - mean[index]) ** 2)) / max(1, len(residuals) - len(count))
+    between = float(np.sum(count * mean**2)) / len(count)
+    common = max(0.0, (between - within) * len(count) / len(residuals))
+    return common / (common + within) if common + within > 0 else 0.0
 
 
 def refit(made: Fit, *, weights: Array | None = None, values: Array | None = None) -> Array:

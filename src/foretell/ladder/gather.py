@@ -9,10 +9,10 @@ from typing import Any
 import polars as pl
 
 from foretell.errors import StudyError
+from foretell.lm.rungfolder import RungFolder
 from foretell.rung import Ladder, Rung
 from foretell.table import Metric, Observations, Run, save_study
 
-RUNGS = "rungs"
 SOURCE = "foretell train"
 
 
@@ -27,7 +27,7 @@ def gather(ladder: Ladder, study: str | Path) -> Observations | None:
     metrics: dict[str, Metric] = {}
     rows: list[dict[str, Any]] = []
     for rung in ladder.rungs:
-        measured = [_read(path) for path in sorted((folder / RUNGS / rung.name / "measured").glob("*.json"))]
+        measured = [_read(path) for path in sorted(RungFolder(folder, rung.name).measurements.glob("*.json"))]
         for D in rung.D:
             of_run = [one for one in measured if one["run"] == rung.run_name(D)]
             ends = [one for one in of_run if one["step"] == rung.steps(D)]

@@ -78,7 +78,7 @@ def train_ladder(
     ]
 
     def told(one: Ended) -> None:
-        if one.state == "done":
+        if one.state == "done" and one.tries:  # what an earlier call trained is gathered at the end
             gather(ladder, study)
         if on_end:
             on_end(one)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from foretell.errors import LadderError
-from foretell.rung import Ladder, Rung
+from foretell.rung import Ladder, Rung, write_ladder_text
 from foretell.units import format_count
 
 SHAPE_SHARED = ("vocabulary", "sequence", "tied")
@@ -42,16 +40,7 @@ def write_ladder(
     What all rungs share goes into `[defaults]`. Raises LadderError when the file exists (unless `force`), or cannot be
     written; a file is written whole or not at all.
     """
-    file = Path(path)
-    if file.exists() and not force:
-        raise LadderError(f"{file} exists; choose another name (-o), or overwrite it with --force")
-    beside = file.with_name(f".{file.name}.{os.getpid()}")
-    try:
-        beside.write_text(ladder_text(ladder, notes=notes, sources=sources or {}), encoding="utf-8")
-        os.replace(beside, file)
-    except OSError as error:
-        beside.unlink(missing_ok=True)
-        raise LadderError(f"{file} cannot be written: {error.strerror or error}; nothing was changed") from None
+    write_ladder_text(ladder_text(ladder, notes=notes, sources=sources or {}), path, force=force)
 
 
 def ladder_text(ladder: Ladder, *, notes: Sequence[str] = (), sources: Mapping[str, str]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from foretell.errors import TrainError
@@ -55,25 +54,6 @@ def make_model(shape: Shape, *, init_std: float, seed: int, eos: int) -> Any:
     if (found := sum(p.numel() for p in model.parameters())) != shape.N_total:
         raise TrainError(f"the model has {found} parameters, its shape says {shape.N_total}")
     return model
-
-
-def load_model(folder: str | Path) -> Any:
-    """Load the causal language model of a checkpoint folder, in fp32, without a network.
-
-    Raises TrainError when the folder holds none, or one that is cut short.
-    """
-    import_torch()
-    from safetensors import SafetensorError
-    from transformers import AutoModelForCausalLM
-
-    place = Path(folder)
-    if not (place / "config.json").is_file():
-        raise TrainError(f"{place} is no checkpoint: it has no config.json; give a folder of a Hugging Face model")
-    try:
-        model = AutoModelForCausalLM.from_pretrained(place, local_files_only=True, torch_dtype="float32")
-    except (OSError, ValueError, KeyError, SafetensorError, RuntimeError) as error:
-        raise TrainError(f"the checkpoint {place} cannot be loaded: {error}; is it cut short?") from None
-    return model.eval()
 
 
 def import_torch() -> Any:

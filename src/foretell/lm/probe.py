@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from foretell.errors import CorpusError, StudyError, TrainError, UnknownName
 from foretell.lm.validation import BATCH, token_losses
+from foretell.wholefile import whole_file
 
 if TYPE_CHECKING:
     from foretell.corpus.corpus import Corpus
@@ -260,15 +260,10 @@ def _mapped(path: Path, tokens: int, dtype: type[np.generic] | None = None) -> N
 
 
 def _write(path: Path, fill: Callable[[BinaryIO], object]) -> None:
-    part = path.parent / f".{path.name}.{os.getpid()}.part"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with part.open("wb") as file:
-                fill(file)
-            os.replace(part, path)
-        finally:
-            part.unlink(missing_ok=True)
+        with whole_file(path) as part, part.open("wb") as file:
+            fill(file)
     except OSError as error:
         raise StudyError(f"{path} cannot be written: {error.strerror or error}") from None
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 from foretell.corpus import Corpus
 from foretell.errors import LadderError
 from foretell.rung import Rung
+from foretell.wholefile import whole_file
 
 FOLDER = "rungs"
 PROGRESS = "progress"
@@ -39,6 +39,11 @@ class RungFolder:
         return self.root / "curves"
 
     @property
+    def measurements(self) -> Path:
+        """Give where every checkpoint's measurements are kept."""
+        return self.root / "measured"
+
+    @property
     def progress(self) -> Path:
         """Give the file that says how far the rung is."""
         return self.study / PROGRESS / f"{self.rung}.json"
@@ -49,7 +54,7 @@ class RungFolder:
 
     def measured(self, run: str, step: int) -> Path:
         """Give the file of a checkpoint's measurements."""
-        return self.root / "measured" / f"{run}@{step:09d}.json"
+        return self.measurements / f"{run}@{step:09d}.json"
 
     def claim(self, rung: Rung, corpus: Corpus) -> None:
         """Write down what is trained here, or check that it is still the same.
@@ -86,9 +91,5 @@ class RungFolder:
 def write_json(path: Path, content: Any) -> None:
     """Write a JSON file whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
+    with whole_file(path) as part:
         part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)

@@ -24,8 +24,10 @@ from foretell.lm.optimiser import make_optimiser
 from foretell.lm.phase import TRUNK, Phase, phases_of
 from foretell.lm.report import Progress, report_measurement
 from foretell.lm.rungfolder import RungFolder, write_json
+from foretell.lm.task_checkpoint import STATE
 from foretell.rung import Evaluation, Rung
 from foretell.units import format_count
+from foretell.wholefile import whole_file
 
 SAVE_EVERY = 60.0  # seconds between checkpoints: what a killed worker loses at most
 WORSE_THAN_UNIFORM = 1.0  # nats above the loss of a uniform guess: a run there does not come back
@@ -136,9 +138,7 @@ def _train(
         progress=Progress(folder, rung),
         marks=frozenset() if rung.separate else trunk_marks(rung, evaluation.checkpoints),
     )
-    _renew(session)
-    phases = phases_of(rung)
-    for phase in phases:
+    for phase in phases_of(rung):
         if not _is_done(session, phase):
             _run(session, phase, torch)
         group.wait()
@@ -208,7 +208,7 @@ def _run(session: _Session, phase: Phase, torch: Any) -> None:
     part.mkdir(parents=True)
     save_model(part, session.model)
     session.corpus.tokenizer.save(part)
-    write_json(part / "training_state.json", {"run": phase.run, "step": step, "D": rung.tokens(phase.D)})
+    write_json(part / STATE, {"run": phase.run, "step": step, "D": rung.tokens(phase.D)})
     part.replace(final)
     for path in complete_checkpoints(folder.checkpoints, phase.run):
         shutil.rmtree(path)
@@ -291,10 +291,8 @@ def _keep_curve(session: _Session, phase: Phase, step: int) -> None:
         session.folder.curves.mkdir(parents=True, exist_ok=True)
         first = step - len(session.curve)
         path = session.folder.curves / f"{phase.name}-{first:09d}-{step:09d}.npy"
-        part = path.with_suffix(".part")
-        with part.open("wb") as file:
+        with whole_file(path) as part, part.open("wb") as file:
             np.save(file, np.array(session.curve, dtype=np.float32))
-        part.replace(path)
         session.curve = []
 
 

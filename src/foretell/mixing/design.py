@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 
 from foretell.errors import LadderError
 from foretell.mixture import Mixture, Pools, sample_mixtures
-from foretell.rung import Evaluation, Ladder, Rung
+from foretell.rung import Evaluation, Ladder, Rung, write_ladder_text
 from foretell.rung.shape import Shape
 from foretell.units import format_count
 
@@ -211,13 +210,4 @@ def write_design(
 
     Raises LadderError when the file exists (unless `force`) or cannot be written.
     """
-    file = Path(path)
-    if file.exists() and not force:
-        raise LadderError(f"{file} exists; choose another name, or overwrite it with --force")
-    beside = file.with_name(f".{file.name}.{os.getpid()}")
-    try:
-        beside.write_text(ladder_toml(design, corpus=corpus, study=study), encoding="utf-8")
-        os.replace(beside, file)
-    except OSError as error:
-        beside.unlink(missing_ok=True)
-        raise LadderError(f"{file} cannot be written: {error.strerror or error}; nothing was changed") from None
+    write_ladder_text(ladder_toml(design, corpus=corpus, study=study), path, force=force)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from foretell.errors import FitError, MethodError, UnknownName
 from foretell.fitting.coordinates import coordinates_of
+from foretell.fitting.fit import shared_variance
 from foretell.laws.law import Law
 from foretell.laws.mixtures import MIXTURE_LAWS, OWN_LAWS, mixture_inputs, mixture_law
 from foretell.mixing.adjoint import Adjoint
@@ -272,7 +273,7 @@ def with_draws(model: MixtureModel, draws: int, seed: int) -> MixtureModel:
     centre = panel.losses.T - model.left
     after = model.left if model.residual is None else model.left - model.residual.spread(model.left)
     index = panel.run_index
-    shared = np.array([_shared(row, index) for row in after])[None, :, None]
+    shared = np.array([shared_variance(row, index) for row in after])[None, :, None]
     common = rng.normal(size=(draws, m, int(index.max()) + 1))[:, :, index]
     noise = model.spread[None, :, None] * (
         np.sqrt(shared) * common + np.sqrt(1 - shared) * rng.normal(size=(draws, m, n))
@@ -295,18 +296,6 @@ def with_draws(model: MixtureModel, draws: int, seed: int) -> MixtureModel:
             values = np.concatenate([rows.value(made.theta[i : i + 64]) for i in range(0, len(flat), 64)])
             left[:, places] = (flat - values).reshape(draws, len(places), n)
     return replace(model, draws=theta, left_draws=left if model.residual is not None else None)
-
-
-def _shared(residuals: Array, index: NDArray[np.intp]) -> float:
-    """Give the share of the residuals' variance that rows of one run have in common (one-way analysis of variance)."""
-    count = np.bincount(index)
-    if count.max() == 1:
-        return 0.0
-    mean = np.bincount(index, residuals) / count
-    within = float(np.sum((residuals - mean[index]) ** 2)) / max(1, len(residuals) - len(count))
-    between = float(np.sum(count * mean**2)) / len(count)
-    common = max(0.0, (between - within) * len(count) / len(residuals))
-    return common / (common + within) if common + within > 0 else 0.0
 
 
 def describe(model: MixtureModel) -> Mapping[str, str]:

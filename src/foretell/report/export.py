@@ -6,14 +6,13 @@ import csv
 import io
 import json
 import math
-import os
 import re
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from foretell.errors import ForetellError, UnknownName
+from foretell.wholefile import whole_file
 
 if TYPE_CHECKING:
     from foretell.fitting import Fit
@@ -149,17 +148,9 @@ def _finite(value: Any) -> Any:
 def write_whole(path: str | Path, data: bytes) -> Path:
     """Write a file whole or not at all; raises ForetellError when it cannot be written."""
     file = Path(path)
-    part = None
     try:
-        handle, part = tempfile.mkstemp(prefix=f".{file.name}.", suffix=".part", dir=file.parent)
-        with os.fdopen(handle, "wb") as opened:
-            opened.write(data)
-        Path(part).chmod(0o644)
-        os.replace(part, file)
-        part = None
+        with whole_file(file) as part:
+            part.write_bytes(data)
     except OSError as error:
         raise ForetellError(f"{file} cannot be written: {error.strerror or error}") from None
-    finally:
-        if part is not None:
-            Path(part).unlink(missing_ok=True)
     return file

@@ -15,7 +15,10 @@ SILENT = 600.0  # seconds without a word after which a rung in training is calle
 
 
 class Progress(BaseModel):
-    """Describe one rung in training; `time` is in seconds since 1970, `tokens` those seen of `D`."""
+    """Describe one rung in training; `time` is in seconds since 1970, `tokens` those seen of `D`.
+
+    `trained` counts tokens of all its horizons, a shared trunk once; `phase` names what is trained now.
+    """
 
     model_config = ConfigDict(extra="ignore")
 
@@ -31,6 +34,8 @@ class Progress(BaseModel):
     message: str = ""
     time: float = 0.0
     N: float | None = None
+    phase: str = ""
+    trained: float | None = None
 
     @property
     def share(self) -> float:

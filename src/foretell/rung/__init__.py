@@ -1,7 +1,7 @@
 """What to train: the shape, the schedule and the rungs of a ladder."""
 
 from foretell.rung.evaluation import Evaluation
-from foretell.rung.ladder import Ladder, read_ladder
+from foretell.rung.ladder import Ladder, read_ladder, write_ladder_text
 from foretell.rung.rung import Precision, Rung
 from foretell.rung.schedule import ScheduleName, cosine_share, wsd_share
 from foretell.rung.shape import Shape
@@ -15,5 +15,6 @@ __all__ = [
     "Shape",
     "cosine_share",
     "read_ladder",
+    "write_ladder_text",
     "wsd_share",
 ]

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from foretell.errors import LadderError, UnknownName
 from foretell.rung.evaluation import Evaluation
 from foretell.rung.rung import Rung
+from foretell.wholefile import whole_file
 
 FORMAT = 1
 
@@ -74,6 +75,21 @@ def read_ladder(path: str | Path) -> Ladder:
         return Ladder.model_validate({**written, "rungs": [_joined(defaults, rung) for rung in rungs]})
     except ValidationError as error:
         raise LadderError(f"the ladder {file} makes no sense: {'; '.join(_words(error, rungs))}") from None
+
+
+def write_ladder_text(text: str, path: str | Path, *, force: bool = False) -> None:
+    """Write the text of a ladder file, whole or not at all.
+
+    Raises LadderError when the file exists (unless `force`) or cannot be written.
+    """
+    file = Path(path)
+    if file.exists() and not force:
+        raise LadderError(f"{file} exists; choose another name (-o), or overwrite it with --force")
+    try:
+        with whole_file(file) as part:
+            part.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise LadderError(f"{file} cannot be written: {error.strerror or error}; nothing was changed") from None
 
 
 def _joined(defaults: dict[str, Any], rung: dict[str, Any]) -> dict[str, Any]:

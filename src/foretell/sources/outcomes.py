@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from foretell.errors import StudyError, TableError
 from foretell.sources.lm_eval import Harness
 from foretell.table import Observations, save_study
 from foretell.table.items import FOLDER, checked, write_items
+from foretell.wholefile import whole_file
 
 SCORES = "scores"  # the folder beside items/: run, D, metric, item, value
 KEY = ("metric", "item", "run", "D")
@@ -73,13 +73,10 @@ def _unique(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def _write(folder: Path, writer: str, frame: pl.DataFrame) -> None:
-    path, part = folder / f"{writer}.parquet", folder / f".{writer}.{os.getpid()}.part"
+    path = folder / f"{writer}.parquet"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        try:
+        with whole_file(path) as part:
             frame.write_parquet(part)
-            os.replace(part, path)
-        finally:
-            part.unlink(missing_ok=True)
     except OSError as error:
         raise StudyError(f"{path} cannot be written: {error.strerror or error}; nothing was changed") from None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from foretell.errors import StudyError, TableError, UnknownName
 from foretell.table.itemgrid import Counts, ItemGrid
 from foretell.table.observations import Observations
+from foretell.wholefile import whole_file
 
 FOLDER = "items"
 ITEM_COLUMNS = ("run", "D", "metric", "item", "outcome", "trials")
@@ -208,14 +208,10 @@ def write_items(study: str | Path, frame: pl.DataFrame, writer: str) -> Path:
     rows = checked(frame)
     folder = Path(study) / FOLDER
     path = folder / f"{writer}.parquet"
-    part = folder / f".{writer}.{os.getpid()}.part"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        try:
+        with whole_file(path) as part:
             rows.write_parquet(part, row_group_size=ROW_GROUP)
-            os.replace(part, path)
-        finally:
-            part.unlink(missing_ok=True)
     except OSError as error:
         raise StudyError(f"{path} cannot be written: {error.strerror or error}; nothing was changed") from None
     return path

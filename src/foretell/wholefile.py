@@ -1,0 +1,23 @@
+"""A whole file: it bears its name only when all of it is on disk."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Give a path to write to beside `path`, and put what was written there in its place; on an error nothing stays.
+
+    Many writers may do so at once: the last to end is kept. Raises the OSError of whatever failed.
+    """
+    part = path.with_name(f".{path.name}.{uuid4().hex[:12]}.part")
+    try:
+        yield part
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)

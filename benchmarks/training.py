@@ -59,8 +59,8 @@ OURS = """
 import json, sys, time
 from pathlib import Path
 import numpy as np, torch
-torch.set_num_threads(1)
 told = json.loads(sys.argv[1])
+torch.set_num_threads(told["threads"])
 from foretell.corpus import open_corpus
 from foretell.lm import train as training
 from foretell.lm.report import Progress
@@ -96,18 +96,19 @@ def plain(rungs, precision):
     return made["rungs"], sum(made["rungs"].values()), time.perf_counter() - began
 
 
-def ours(rungs, precision, compiled, corpus, weights, folder):
-    """Train the rungs packed one a core; give seconds by rung, until the last ended, with and without the start."""
+def ours(rungs, precision, compiled, corpus, weights, folder, at_once=2):
+    """Train so many rungs at once on two cores; give seconds by rung, until the last ended, with and without start."""
     waiting, running, made = list(rungs)[::-1], {}, {}
     began = time.perf_counter()
-    busy = [0.0, 0.0]
+    busy = [0.0] * at_once
+    each = 2 // at_once
     while waiting or running:
-        for core in (0, 1):
+        for core in range(at_once):
             if core not in running and waiting:
                 rung = waiting.pop(0)
                 told = {
                     "rung": rung, "precision": precision, "compiled": compiled, "batch": BATCH, "corpus": str(corpus),
-                    "weights": weights, "study": str(folder / f"{precision}{compiled}"),
+                    "weights": weights, "study": str(folder / f"{precision}{compiled}{at_once}"), "threads": each,
                 }  # fmt: skip
                 command = [sys.executable, "-c", OURS, json.dumps(told)]
                 running[core] = (rung[0], subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=threads(1)))
@@ -142,6 +143,8 @@ def main():
                 how = "compiled" if compiled else "eager"
                 print(f"{precision}: ours, one rung a core, {how}: {packed:.1f} s, with start {all_in:.1f} s")
                 print(f"    {steady / packed:.2f} × ({whole / all_in:.2f} × with start); a rung on one core: {cells} ×")
+                alone, _, _ = ours(rungs, precision, compiled, corpus, weights, Path(folder), at_once=1)
+                print(f"    a rung on both cores: {', '.join(f'{n} {base[n] / alone[n]:.2f}' for n in base)} ×")
 
 
 if __name__ == "__main__":

@@ -150,7 +150,9 @@ def test_a_damaged_store_is_refused_with_its_file(tmp_path):
     content[5000:60000] = b"\x55" * 55000
     (tmp_path / "a.db").write_bytes(content)
     (tmp_path / "b.db").write_bytes(b"no database")
-    for name in ("a.db", "b.db", "none.db"):
+    content = (FOLDER / "mlflow.db").read_bytes()
+    (tmp_path / "c.db").write_bytes(content.replace(b"tablemetrics", b"table\x80etrics", 1))
+    for name in ("a.db", "b.db", "c.db", "none.db"):
         with pytest.raises(SourceError, match=name):
             read_mlflow(tmp_path / name)
 

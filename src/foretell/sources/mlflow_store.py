@@ -99,7 +99,7 @@ def _sqlite_runs(file: Path) -> Iterator[LoggedRun]:
                     str(run_id), str(name or ""), str(experiment or ""),
                     [(str(key), value) for key, value in params], partial(_same, clean),
                 )  # fmt: skip
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:  # a damaged name in the schema is decoded before we see it
         raise SourceError(f"{file} cannot be read as a store of MLflow: {error}; it may be damaged") from None
 
 

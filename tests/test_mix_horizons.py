@@ -80,6 +80,34 @@ def test_the_joint_epoch_law_is_recovered_and_its_lines_meet_at_the_target():
     assert made.weights.sum() == pytest.approx(1.0)
 
 
+def test_the_target_where_it_was_trained_says_how_good_each_way_was_and_carries_nothing():
+    truth = epoch_law(1.0, False)
+    shorter = [made_horizon(s, m, epoch_law(s, m)) for s in (1 / 8, 1 / 4) for m in (True, False)]
+    target = made_horizon(1.0, False, truth + 0.1)  # not where the law says: it must not be believed
+    blind = carry(shorter, Pools({"hq": POOL}), TARGET, draws=5)
+    made = carry([target, *shorter], Pools({"hq": POOL}), TARGET, draws=5)
+    assert blind.measured is None
+    assert made.weights.tolist() == blind.weights.tolist()
+    assert made.draws.tolist() == blind.draws.tolist()
+    assert made.measured.weights[0] == pytest.approx(truth + 0.1, abs=0.002)
+    assert made.measured.regret(made.weights) == pytest.approx(0.1**2, rel=0.1)
+    with pytest.raises(MethodError, match="no other horizon"):
+        carry([target], Pools({"hq": POOL}), TARGET, draws=2)
+
+
+def test_seeds_of_one_mixture_count_as_one_loss():
+    horizon = made_horizon(0.25, False, 0.4)
+    lucky = replace(
+        horizon,
+        weights=np.vstack([horizon.weights, horizon.weights[:1]]),
+        losses=np.append(horizon.losses, horizon.losses.min() - 0.02),
+    )
+    assert lucky.lowest[0] == pytest.approx(0.4)
+    assert lucky.regret(horizon.weights[0]) == pytest.approx(
+        (horizon.losses[0] + horizon.losses.min() - 0.02) / 2 - horizon.losses.min()
+    )
+
+
 def test_with_one_matched_horizon_its_best_mixture_is_taken_as_it_is():
     made = carry([made_horizon(1 / 16, True, 0.3)], Pools({"hq": POOL}), TARGET, draws=5)
     assert made.way == "matched"
@@ -99,7 +127,7 @@ def test_what_the_horizons_cannot_carry_is_refused():
         carry(horizons, pools, TARGET, way="epochs", draws=2)
     with pytest.raises(UnknownName, match="matched"):
         carry(horizons, pools, TARGET, way="matchd", draws=2)
-    with pytest.raises(MethodError, match="no horizon is over the pools"):
+    with pytest.raises(MethodError, match="no other horizon is over the pools"):
         carry(horizons, Pools({"hq": 40 * POOL}), TARGET, draws=2)
     with pytest.raises(MethodError, match="several sizes"):
         carry([*horizons, replace(horizons[0], N=2e8)], pools, TARGET, draws=2)

@@ -353,6 +353,7 @@ def _fit_json(made: Transfer, level: float) -> dict[str, Any]:
         "mixture": dict(zip(named, made.weights.tolist(), strict=True)),
         "region": {n: [float(a), float(b)] for n, a, b in zip(named, low, high, strict=True)},
         "ways": {way: dict(zip(named, row.tolist(), strict=True)) for way, row in made.others.items()},
+        "measured": _measured_json(made, level),
         "horizons": [
             {
                 "series": series, "D": b.horizon.D, "form": b.form, "leave_one_out": b.errors,
@@ -364,29 +365,48 @@ def _fit_json(made: Transfer, level: float) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _measured_json(made: Transfer, level: float) -> dict[str, Any] | None:
+    if made.measured is None:
+        return None
+    best, named = made.measured, made.domains
+    low, high = best.interval(level)
+    return {
+        "mixture": dict(zip(named, best.weights.tolist(), strict=True)),
+        "region": {n: [float(a), float(b)] for n, a, b in zip(named, low, high, strict=True)},
+        "regret": {way: best.regret(row) for way, row in made.others.items()},
+        "regret_of_horizons": [
+            {"series": series, "D": b.horizon.D, "regret": best.regret(b.weights)} for series, b in made.bests
+        ],
+    }
+
+
 def _show_fit(made: Transfer, pools: Any, level: float) -> None:
-    import numpy as np
     from rich.table import Table
 
     from foretell.cli.show import console, print_doubts
     from foretell.units import format_count
 
     out = console()
-    tail = 50 * (1 - level)
+    truth = made.measured
+    cost = ["regret"] if truth else []
     table = Table(
-        "series", "D", "runs", "form", *made.domains, title="best mixture of each horizon", title_justify="left"
+        "series", "D", "runs", "form", *made.domains, *cost, title="best mixture of each horizon", title_justify="left"
     )
-    for series, b in made.bests:
-        low, high = np.percentile(b.draws, [tail, 100 - tail], axis=0)
+    for series, b in [*made.bests, *([("target", truth)] if truth else [])]:
+        low, high = b.interval(level)
         cells = [
             f"{100 * w:.0f} % \\[{100 * a:.0f}, {100 * c:.0f}]" for w, a, c in zip(b.weights, low, high, strict=True)
         ]
+        cells += [f"{truth.regret(b.weights):.4f}"] if truth else []
         table.add_row(series, format_count(b.horizon.D), str(len(b.horizon.losses)), b.form, *cells)
     out.print(table)
-    table = Table("way", *made.domains, title=f"carried to {format_count(made.D)} tokens", title_justify="left")
+    table = Table("way", *made.domains, *cost, title=f"carried to {format_count(made.D)} tokens", title_justify="left")
     for way, row in made.others.items():
-        table.add_row(way + (" (chosen)" if way == made.way else ""), *(f"{100 * w:.1f} %" for w in row))
+        cells = [f"{100 * w:.1f} %" for w in row] + ([f"{truth.regret(row):.4f}"] if truth else [])
+        table.add_row(way + (" (chosen)" if way == made.way else ""), *cells)
     out.print(table)
+    if truth:
+        out.print(f"regret: nats lost at {format_count(made.D)} tokens, as measured; nothing carried saw that horizon")
     low, high = made.interval(level)
     epochs = pools.epochs(made.weights, made.D, made.domains)
     for name, w, a, b, e in zip(made.domains, made.weights, low, high, epochs, strict=True):

@@ -52,31 +52,35 @@ class Horizon:
 
     @property
     def lowest(self) -> Array:
-        """Give the mixture (k,) of the lowest loss measured."""
-        means = np.array([self.losses[(self.weights == row).all(axis=1)].mean() for row in self.weights])
-        row: Array = self.weights[np.argmin(means)]
+        """Give the mixture (k,) of the lowest loss measured, seeds averaged."""
+        mixtures, losses, _ = self.averaged()
+        row: Array = mixtures[np.argmin(losses)]
         return row
+
+    def averaged(self) -> tuple[Array, Array, NDArray[np.intp]]:
+        """Give the different mixtures (m, k), the mean loss over the seeds of each (m,), and how many each has (m,)."""
+        _, first, index = np.unique(np.round(self.weights, 6), axis=0, return_index=True, return_inverse=True)
+        count = np.bincount(index.reshape(-1))
+        return self.weights[first], np.bincount(index.reshape(-1), self.losses) / count, count
 
     @property
     def noise(self) -> float:
         """Give the spread of a loss from seed to seed: of repeated mixtures, else a measured default (nats)."""
-        _, index = np.unique(np.round(self.weights, 6), axis=0, return_inverse=True)
-        index = index.reshape(-1)
-        count = np.bincount(index)
+        mixtures, mean, count = self.averaged()
         if not (count > 1).any():
             return SEED_NOISE
-        mean = np.bincount(index, self.losses) / count
-        return max(float(np.sqrt(np.sum((self.losses - mean[index]) ** 2) / np.sum(count - 1))), 1e-4)
+        nearest = np.abs(self.weights[:, None] - mixtures).sum(axis=2).argmin(axis=1)
+        return max(float(np.sqrt(np.sum((self.losses - mean[nearest]) ** 2) / np.sum(count - 1))), 1e-4)
 
     def regret(self, mixture: Array) -> float:
         """Give the loss at a mixture (k,) of two sources, by a parabola through three points, over the least.
 
-        Raises MethodError with three sources, where the nearest measured mixture has to do.
+        Raises MethodError with three sources, whose surface only a form gives (`Best.regret`).
         """
         if len(self.domains) != 2:
             raise MethodError("the regret between measured mixtures is only defined for two sources")
-        x, order = np.unique(self.weights[:, 0], return_index=True)
-        y = self.losses[order]
+        mixtures, y, _ = self.averaged()
+        x = mixtures[:, 0]
         at = float(np.clip(mixture[0], x[0], x[-1]))
         start = int(np.clip(np.argsort(np.abs(x - at))[:3].min(), 0, max(0, len(x) - 3)))
         near = slice(start, start + 3)
@@ -95,6 +99,26 @@ class Best:
     form: str
     errors: dict[str, float]
     doubts: tuple[str, ...] = ()
+
+    def interval(self, level: float = 0.8) -> tuple[Array, Array]:
+        """Give the central interval of every share."""
+        return central(self.draws, level)
+
+    def regret(self, mixture: Array) -> float:
+        """Give what training on a mixture (k,) costs at this horizon over the best: of two sources between the measured
+        losses, of three on the form's surface."""
+        if len(self.horizon.domains) == 2:
+            return self.horizon.regret(mixture)
+        both = np.stack([mixture, self.weights])
+        at, least = _curve(self.form, self.horizon, self.horizon.losses, both)
+        return float(at - least)
+
+
+def central(draws: Array, level: float) -> tuple[Array, Array]:
+    """Give the central interval of draws (B, k), column by column."""
+    tail = 50.0 * (1.0 - level)
+    low, high = np.percentile(draws, [tail, 100.0 - tail], axis=0)
+    return low, high
 
 
 def horizons_of(panel: Panel, metric: str) -> list[Horizon]:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foretell.errors import MethodError, UnknownName
-from foretell.mixing.horizon import AUTO, Best, Horizon, best_of
+from foretell.mixing.horizon import AUTO, Best, Horizon, best_of, central
 from foretell.mixture import Pools
 from foretell.units import format_count
 
@@ -32,7 +32,10 @@ BEND = 0.05  # of log e, for each span of the horizons beyond the longest: a lin
 
 @dataclass(frozen=True)
 class Transfer:
-    """Hold the mixture (k,) carried to a target, draws of it (B, k), and what every other way would have said."""
+    """Hold the mixture (k,) carried to a target, draws of it (B, k), and what every other way would have said.
+
+    `measured` is the target's own horizon where it was trained; nothing carried has seen it.
+    """
 
     domains: tuple[str, ...]
     D: float
@@ -42,12 +45,11 @@ class Transfer:
     others: Mapping[str, Array]
     bests: tuple[tuple[str, Best], ...]
     doubts: tuple[str, ...]
+    measured: Best | None = None
 
     def interval(self, level: float = 0.8) -> tuple[Array, Array]:
         """Give the central interval of every share."""
-        tail = 50.0 * (1.0 - level)
-        low, high = np.percentile(self.draws, [tail, 100.0 - tail], axis=0)
-        return low, high
+        return central(self.draws, level)
 
 
 def series_of(horizons: Sequence[Horizon], pools: Pools, D: float) -> dict[str, list[Horizon]]:
@@ -89,9 +91,11 @@ def carry(
     if way not in (AUTO, *WAYS):
         raise UnknownName("way of transfer", way, [AUTO, *WAYS])
     series = series_of(horizons, pools, D)
+    reached = [horizon for horizon in series["full"] if abs(np.log(horizon.D / D)) < SAME_POOL]
+    series["full"] = [horizon for horizon in series["full"] if abs(np.log(horizon.D / D)) >= SAME_POOL]
     if not series["full"] and not series["matched"]:
         raise MethodError(
-            f"no horizon is over the pools {_shown(pools)} or over pools cut to match {format_count(D)} tokens; "
+            f"no other horizon is over the pools {_shown(pools)} or over pools cut to match {format_count(D)} tokens; "
             "give the pools of the target (--pool), and runs with `U_NAME` columns"
         )
     if len({round(float(np.log(h.N)), 3) for h in horizons}) > 1:
@@ -120,11 +124,12 @@ def carry(
         doubts.append(
             "nothing tells how the best mixture moves: only one horizon; train a matched one (`foretell mix plan`)"
         )
-    longest = max(h.D for h in horizons)
+    longest = max(best.horizon.D for found in bests.values() for best in found)
     if D > 16.5 * longest:
         doubts.append(f"the target is {D / longest:.3g} times the longest horizon; 16 times was measured")
     named = tuple((name, best) for name, found in bests.items() for best in found)
-    return Transfer(domains, D, weights, drawn, chosen, others, named, tuple(dict.fromkeys(doubts)))
+    measured = best_of(reached[0], form, draws=draws, seed=seed + len(horizons)) if reached else None
+    return Transfer(domains, D, weights, drawn, chosen, others, named, tuple(dict.fromkeys(doubts)), measured)
 
 
 def _default(bests: Mapping[str, list[Best]]) -> str:
@@ -160,8 +165,7 @@ def _carried(
             )
         rows += [(best.horizon, best.weights if draw is None else best.draws[draw]) for best in found]
     if needed == 1:
-        # the shortest horizon says what an experiment without any extrapolation does: the longest one measured
-        made = rows[-1][1]
+        made = rows[-1][1]  # without extrapolation the longest horizon says most
         return np.asarray(made)
     days = np.log([horizon.D for horizon, _ in rows])
     weights = np.array([row for _, row in rows])

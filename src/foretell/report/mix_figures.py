@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from foretell.errors import ForetellError
-from foretell.report.colours import BLUE, GREY, ORANGE
+from foretell.report.colours import BLUE, GREEN, GREY, ORANGE
 from foretell.units import format_count
 
 if TYPE_CHECKING:
@@ -54,21 +54,23 @@ def draw_transfer(transfer: Transfer, path: str | Path, *, level: float = 0.8, s
         raise ForetellError(f"no source is called {named!r}; there are {', '.join(domains)}")
     j = domains.index(named)
     figure, (curves, moves) = _figure(2, (10.0, 4.2))
-    for series, best in transfer.bests:
+    measured = [("target", transfer.measured)] if transfer.measured else []
+    for series, best in [*transfer.bests, *measured]:
         horizon = best.horizon
-        order = np.argsort(horizon.weights[:, j])
-        colour = BLUE if series == "full" else ORANGE
-        near = horizon.losses[order] < horizon.losses.min() + 0.5
-        curves.plot(
-            100 * horizon.weights[order, j][near], horizon.losses[order][near], "o-", color=colour, ms=3, lw=0.8,
-            alpha=0.4 + 0.6 * float(np.sqrt(min(1.0, horizon.D / transfer.D))),
-        )  # fmt: skip
+        mixtures, losses, _ = horizon.averaged()
+        order = np.argsort(mixtures[:, j])
+        colour = {"full": BLUE, "matched": ORANGE, "target": GREEN}[series]
+        near = losses[order] < losses.min() + 0.5
+        faint = 0.4 + 0.6 * float(np.sqrt(min(1.0, horizon.D / transfer.D)))
+        curves.plot(100 * mixtures[order, j][near], losses[order][near], "-", color=colour, lw=0.8, alpha=faint)
+        seen = horizon.losses < losses.min() + 0.5
+        curves.plot(100 * horizon.weights[seen, j], horizon.losses[seen], "o", color=colour, ms=3, alpha=faint)
         curves.annotate(
             format_count(horizon.D), (100 * best.weights[j], horizon.losses.min()), fontsize=7, color=colour,
             xytext=(0, -9), textcoords="offset points", ha="center",
         )  # fmt: skip
-        low, high = np.percentile(best.draws[:, j], [50 * (1 - level), 50 * (1 + level)])
-        moves.plot([horizon.D] * 2, [100 * low, 100 * high], color=colour, lw=5, alpha=0.3, solid_capstyle="butt")
+        low, high = best.interval(level)
+        moves.plot([horizon.D] * 2, [100 * low[j], 100 * high[j]], color=colour, lw=5, alpha=0.3, solid_capstyle="butt")
         moves.plot(horizon.D, 100 * best.weights[j], "o", color=colour, ms=5)
     low, high = transfer.interval(level)
     moves.plot([transfer.D] * 2, [100 * low[j], 100 * high[j]], color="black", lw=5, alpha=0.25, solid_capstyle="butt")
@@ -81,6 +83,8 @@ def draw_transfer(transfer: Transfer, path: str | Path, *, level: float = 0.8, s
             )
     moves.plot([], [], "o", color=BLUE, label="over the full pool")
     moves.plot([], [], "o", color=ORANGE, label="passes matched to the target")
+    if measured:
+        moves.plot([], [], "o", color=GREEN, label="the target itself, measured")
     moves.set_xscale("log")
     ticks = sorted({best.horizon.D for _, best in transfer.bests} | {transfer.D})
     ticks = [D for i, D in enumerate(ticks) if i == 0 or D > 1.1 * ticks[i - 1]]

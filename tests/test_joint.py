@@ -9,7 +9,8 @@ import polars as pl
 import pytest
 
 from foretell.errors import MethodError, UnknownName
-from foretell.forecast import Settings, Target
+from foretell.forecast import Forecast, Settings, Target
+from foretell.methods.average_error import average_forecast
 from foretell.methods.joint import FEWEST_ROWS, Joint, Siblings
 from foretell.methods.priors import FEWEST_FAMILIES
 from foretell.table import Observations, Run, metric_named
@@ -108,3 +109,22 @@ def test_what_cannot_be_joined_is_told():
     with pytest.raises(MethodError, match="joint exponents are of losses"):
         Joint().forecast(ladder(tasks={"t/acc": sigmoid_task}), [FAR], ["t/acc"], POINT)
     assert FEWEST_ROWS > 2
+
+
+def test_the_average_of_tasks_is_one_minus_their_mean_draw_by_draw():
+    rng = np.random.default_rng(0)
+    targets = [Target(1e9, 1e11, name="x"), Target(2e9, 1e11, name="y")]
+    tasks = [
+        Forecast(target, metric_named(f"{name}/acc", chance=0.25), "test", 0.4, rng.random(50), frozenset(), 1.0)
+        for name in ("a", "b", "c")
+        for target in targets
+    ]
+    made = average_forecast(tasks)
+    assert [one.target.name for one in made] == ["x", "y"]
+    assert made[0].value == pytest.approx(0.6)
+    np.testing.assert_allclose(made[0].draws, 1.0 - np.mean([tasks[i].draws for i in (0, 2, 4)], axis=0))
+    assert made[0].metric.unit == "error"
+    with pytest.raises(MethodError, match="same tasks"):
+        average_forecast(tasks[:3])
+    with pytest.raises(MethodError, match="same tasks"):
+        average_forecast([])

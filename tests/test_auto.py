@@ -19,7 +19,7 @@ QUICK = Settings(draws=40, starts=16)
 
 
 def way(name):
-    return Way(name, name, lambda target: 0.0, lambda target: None)
+    return Way(name, name, lambda target: 0.0, lambda target, part: None)
 
 
 def forecasts(observations, metrics, targets, settings=QUICK):

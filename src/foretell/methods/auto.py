@@ -9,11 +9,11 @@ import numpy as np
 
 from foretell.errors import FitError, ForetellError, MethodError
 from foretell.forecast import Forecast, Settings, Target
-from foretell.judge.split import splits_of, targets_of
+from foretell.judge.split import families_of, splits_of, targets_of
 from foretell.methods.intermediate import choose_intermediate
 from foretell.methods.lossfit import AUTO
 from foretell.methods.pieces import Pieces
-from foretell.methods.ways import Way, loss_ways, share_ways
+from foretell.methods.ways import Numbers, Way, loss_ways, share_ways
 from foretell.table import Observations
 
 # Chosen on hold-outs inside the fit parts of ten public families, targets unseen (docs/decisions.md):
@@ -49,48 +49,44 @@ class Auto:
         training = observations.training()
         alike = _alike(training, metrics)
         shared = self._shared(training, alike, settings)
-        errors = self._errors(training, alike, shared, settings)
-        ways = self._ways(training, metrics, shared, settings)
+        own = {f"{name.rsplit('/', 1)[0]}/bpb" for name in shared} & set(training.metrics)
+        pieces = Pieces(training, {*alike, *shared.values(), *own}, settings)
+        errors = self._errors(pieces, alike, shared)
         made: list[Forecast] = []
         for name in metrics:
+            ways = self._ways(pieces, name, shared)
             is_share = training.metrics[name].is_share
             of_kind = [errors[other] for other in alike if training.metrics[other].is_share == is_share]
-            weights = _weights(ways[name], errors[name], of_kind, is_share=is_share)
-            made += [_mix(ways[name], weights, target, settings) for target in targets]
+            weights = _weights(ways, errors[name], of_kind, is_share=is_share)
+            made += [_mix(ways, weights, target, settings) for target in targets]
         return made
 
     def _shared(self, training: Observations, metrics: Sequence[str], settings: Settings) -> dict[str, str]:
         shares = [metric for name in metrics if (metric := training.metric_named(name)).is_share]
         return {m.name: choose_intermediate(training, m, self.intermediate, settings) for m in shares}
 
-    def _ways(
-        self, training: Observations, metrics: Sequence[str], shared: dict[str, str], settings: Settings
-    ) -> dict[str, list[Way]]:
-        own = {f"{name.rsplit('/', 1)[0]}/bpb" for name in shared} & set(training.metrics)
-        pieces = Pieces(training, {*metrics, *shared.values(), *own}, settings)
-        return {
-            name: share_ways(pieces, name, shared[name], self.name)
-            if name in shared
-            else loss_ways(pieces, name, self.name)
-            for name in metrics
-        }
+    def _ways(self, pieces: Pieces, metric: str, shared: dict[str, str]) -> list[Way]:
+        if metric in shared:
+            return share_ways(pieces, metric, shared[metric], self.name)
+        return loss_ways(pieces, metric, self.name)
 
-    def _errors(
-        self, training: Observations, metrics: Sequence[str], shared: dict[str, str], settings: Settings
-    ) -> dict[str, dict[str, float]]:
+    def _errors(self, whole: Pieces, metrics: Sequence[str], shared: dict[str, str]) -> dict[str, dict[str, float]]:
         """Give for each metric the mean |error| of each way over the hold-outs inside the training runs."""
-        quick = replace(settings, draws=0, starts=min(settings.starts, HOLD_OUT_STARTS))
+        training = whole.training
+        quick = replace(whole.settings, draws=0, starts=min(whole.settings.starts, HOLD_OUT_STARTS))
         found: dict[str, dict[str, list[float]]] = {name: {} for name in metrics}
+        families = families_of(training)
         try:
             splits = splits_of(training, "C")
         except ForetellError:  # nothing to hold out: every way keeps its default weight
             splits = []
         for split in splits:
-            ways = self._ways(split.fit, metrics, shared, quick)
+            pieces = Pieces(split.fit, whole.names, quick, sparse=True, within=whole)
+            hidden = Pieces(split.test, whole.names, quick, within=whole)
             for name in metrics:
-                rows = targets_of(split.test.metric(name), MOST_TARGETS)
+                rows = targets_of(hidden.points(name), MOST_TARGETS, families)
                 is_share = training.metrics[name].is_share
-                for way in ways[name]:
+                for way in self._ways(pieces, name, shared):
                     found[name].setdefault(way.role, []).extend(_hidden_errors(way, rows, is_share=is_share))
         return {name: {way: float(np.mean(seen)) for way, seen in of.items() if seen} for name, of in found.items()}
 
@@ -143,24 +139,50 @@ def _weights(
 
 def _mix(ways: Sequence[Way], weights: dict[str, float], target: Target, settings: Settings) -> Forecast:
     """Mix the ways that weigh anything; raises the first way's error where none leads anywhere."""
-    parts: list[tuple[float, str, Forecast]] = []
-    for way in ways:
-        if weights[way.name] >= LEAST_WEIGHT:
-            try:
-                parts.append((weights[way.name], way.name, way.forecast(target)))
-            except (FitError, MethodError):
-                continue
+    ranked = sorted(ways, key=lambda way: (-weights[way.name], way.name))
+    taken = [way for way in ranked if weights[way.name] >= LEAST_WEIGHT] or [ways[0]]
+    parts = _forecasts(taken, weights, target, settings)
     if not parts:
-        parts = [(1.0, ways[0].name, ways[0].forecast(target))]
-    parts.sort(key=lambda part: (-part[0], part[1]))
-    share = np.array([weight for weight, _, _ in parts])
+        only = ways[0]
+        parts = [(only, only.forecast(target, np.arange(settings.draws)), np.arange(settings.draws))]
+        weights = {only.name: 1.0}
+    share = np.array([weights[way.name] for way, _, _ in parts])
     share /= share.sum()
-    forecasts = [forecast for _, _, forecast in parts]
-    values = np.array([forecast.value for forecast in forecasts])
-    positive = not forecasts[0].metric.is_share and bool((values > 0).all())
+    first = parts[0][1]
+    values = np.array([forecast.value for _, forecast, _ in parts])
+    positive = not first.metric.is_share and bool((values > 0).all())
     value = float(np.exp(share @ np.log(values))) if positive else float(share @ values)
-    chosen = np.random.default_rng([settings.seed, 5]).choice(len(parts), size=settings.draws, p=share)
-    draws = np.array([forecasts[way].draws[b] for b, way in enumerate(chosen)], dtype=np.float64)
-    said = ", ".join(f"{100 * weight:.0f} % {name}" for weight, (_, name, _) in zip(share, parts, strict=True))
-    reason = f"{forecasts[0].metric.name}: {said}; weighed by their errors on hold-outs inside the runs given."
-    return replace(forecasts[0], value=value, draws=draws, reason=reason)
+    draws = np.empty(settings.draws)
+    for _, forecast, numbers in parts:
+        draws[numbers] = forecast.draws
+    said = ", ".join(f"{100 * weight:.0f} % {way.name}" for weight, (way, _, _) in zip(share, parts, strict=True))
+    reason = f"{first.metric.name}: {said}; weighed by their errors on hold-outs inside the runs given."
+    return replace(first, value=value, draws=draws, reason=reason)
+
+
+def _forecasts(
+    ways: Sequence[Way], weights: dict[str, float], target: Target, settings: Settings
+) -> list[tuple[Way, Forecast, Numbers]]:
+    """Forecast by every way that leads somewhere, with as many of the draws as its weight is of all, and which."""
+    able: list[Way] = []
+    for way in ways:
+        try:
+            way.value(target)
+        except (FitError, MethodError):
+            continue
+        able.append(way)
+    while able:
+        share = np.cumsum([weights[way.name] for way in able])
+        ends = np.rint(settings.draws * share / share[-1]).astype(np.intp)
+        order = np.random.default_rng([settings.seed, 5]).permutation(settings.draws)
+        made: list[tuple[Way, Forecast, Numbers]] = []
+        for way, begin, end in zip(able, [0, *ends[:-1]], ends, strict=True):
+            numbers = order[begin:end]
+            try:
+                made.append((way, way.forecast(target, numbers), numbers))
+            except (FitError, MethodError):  # its value can be computed and its draws cannot: without it
+                able = [other for other in able if other is not way]
+                break
+        else:
+            return made
+    return []

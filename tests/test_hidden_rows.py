@@ -13,7 +13,6 @@ from foretell.errors import FitError, MethodError
 from foretell.forecast import Settings
 from foretell.judge import Split, backtest, splits_of
 from foretell.methods import METHODS, method_named
-from foretell.methods.joint import Joint
 from foretell.table import Observations, Run, metric_named
 from ladders import CHINCHILLA, TRUTH
 
@@ -92,9 +91,9 @@ def same(one, other):
         np.testing.assert_array_equal(other[key][1], draws)
 
 
-@pytest.mark.parametrize("name", [*METHODS, "joint"])
+@pytest.mark.parametrize("name", METHODS)
 def test_garbage_in_the_hidden_rows_changes_no_bit_of_a_forecast(study, name):
-    method = Joint() if name == "joint" else method_named(name)
+    method = method_named(name)
     hidden = study.held_out().runs["name"].to_list()
     (held,) = splits_of(study, "held-out")
     (other,) = splits_of(spoilt(study, hidden), "held-out")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -25,6 +25,7 @@ LEAST_WEIGHT = 0.02  # ways that weigh less are left out
 MOST_TARGETS = 30  # rows a hold-out and metric
 MOST_ALIKE = 12  # metrics of a kind over which errors are pooled
 HOLD_OUT_STARTS = 32
+MOST_TOLD = 3  # ways named in the reason
 
 
 @dataclass(frozen=True)
@@ -52,13 +53,17 @@ class Auto:
         own = {f"{name.rsplit('/', 1)[0]}/bpb" for name in shared} & set(training.metrics)
         pieces = Pieces(training, {*alike, *shared.values(), *own}, settings)
         errors = self._errors(pieces, alike, shared)
-        made: list[Forecast] = []
+        weighed: dict[str, tuple[list[Way], dict[str, float]]] = {}
         for name in metrics:
             ways = self._ways(pieces, name, shared)
             is_share = training.metrics[name].is_share
             of_kind = [errors[other] for other in alike if training.metrics[other].is_share == is_share]
-            weights = _weights(ways, errors[name], of_kind, is_share=is_share)
-            made += [_mix(ways, weights, target, settings) for target in targets]
+            weighed[name] = ways, _weights(ways, errors[name], of_kind, is_share=is_share)
+        made: list[Forecast] = []
+        for name, (ways, weights) in weighed.items():
+            kind = [other for other in weighed if (other in shared) == (name in shared)]
+            reason = _told(kind, weighed, errors, len(training.runs), "points" if name in shared else "%")
+            made += [replace(_mix(ways, weights, target, settings), reason=reason) for target in targets]
         return made
 
     def _shared(self, training: Observations, metrics: Sequence[str], settings: Settings) -> dict[str, str]:
@@ -137,6 +142,37 @@ def _weights(
     return {name: weight / total for name, weight in weights.items()}
 
 
+def _told(
+    kind: Sequence[str],
+    weighed: Mapping[str, tuple[Sequence[Way], Mapping[str, float]]],
+    errors: Mapping[str, Mapping[str, float]],
+    runs: int,
+    unit: str,
+) -> str:
+    """Say in one sentence or three what was weighed for the metrics of a kind, and on what evidence."""
+    names: dict[str, set[str]] = {}
+    weight: dict[str, list[float]] = {}
+    for metric in kind:
+        for way in weighed[metric][0]:
+            names.setdefault(way.role, set()).add(way.name)
+            weight.setdefault(way.role, []).append(weighed[metric][1][way.name])
+    mean = {role: sum(of) / len(kind) for role, of in weight.items()}
+    ranked = sorted(mean, key=lambda role: (-mean[role], role))
+    seen = {role: [errors[m][role] for m in kind if role in errors[m]] for role in ranked}
+    parts = []
+    for role in ranked[:MOST_TOLD]:
+        error = f" (off by {100 * np.mean(seen[role]):.1f} {unit} there)" if seen[role] else ""
+        parts.append(f"{100 * mean[role]:.0f} % {min(names[role]) if len(names[role]) == 1 else role}{error}")
+    more = f", and {len(ranked) - MOST_TOLD} more" if len(ranked) > MOST_TOLD else ""
+    about = kind[0] if len(kind) == 1 else f"{len(kind)} metrics from {kind[0]} to {kind[-1]}"
+    if not any(seen.values()):
+        return f"{about}: {', '.join(parts)}{more}; the {runs} runs given leave nothing to hold out."
+    return (
+        f"{about}: {', '.join(parts)}{more}. The weights come from hold-outs inside the runs given, the larger "
+        f"of {runs} forecast from the smaller."
+    )
+
+
 def _mix(ways: Sequence[Way], weights: dict[str, float], target: Target, settings: Settings) -> Forecast:
     """Mix the ways that weigh anything; raises the first way's error where none leads anywhere."""
     ranked = sorted(ways, key=lambda way: (-weights[way.name], way.name))
@@ -155,9 +191,7 @@ def _mix(ways: Sequence[Way], weights: dict[str, float], target: Target, setting
     draws = np.empty(settings.draws)
     for _, forecast, numbers in parts:
         draws[numbers] = forecast.draws
-    said = ", ".join(f"{100 * weight:.0f} % {way.name}" for weight, (way, _, _) in zip(share, parts, strict=True))
-    reason = f"{first.metric.name}: {said}; weighed by their errors on hold-outs inside the runs given."
-    return replace(first, value=value, draws=draws, reason=reason)
+    return replace(first, value=value, draws=draws)
 
 
 def _forecasts(

@@ -19,7 +19,7 @@ QUICK = Settings(draws=40, starts=16)
 
 
 def way(name):
-    return Way(name, name, lambda target: 0.0, lambda target: None)
+    return Way(name, name, lambda target: 0.0, lambda target, part: None)
 
 
 def forecasts(observations, metrics, targets, settings=QUICK):
@@ -98,9 +98,13 @@ def test_row_order_does_not_matter(olmo):
 
 def test_it_says_what_it_chose_and_why(olmo):
     training, targets = olmo
-    (forecast,) = forecasts(training, ["hellaswag/acc"], targets[:1]).values()
-    assert "hold-outs inside the runs" in forecast.reason
-    assert "% skaling of c4/loss, sigmoid and the ideal point" in forecast.reason
+    made = forecasts(training, ["hellaswag/acc", "mmlu/acc", "c4/loss"], targets[:1]).values()
+    shares, loss = dict.fromkeys(forecast.reason for forecast in made)  # one paragraph a kind, not one a metric
+    assert "2 metrics from hellaswag/acc to mmlu/acc" in shares
+    assert "hold-outs inside the runs" in shares
+    assert "% skaling of c4/loss, sigmoid and the ideal point (off by" in shares
+    assert loss.startswith("c4/loss: ")
+    assert "% skaling (off by" in loss
 
 
 def test_the_olmo_ladder_is_forecast_within_its_published_error():

@@ -66,7 +66,7 @@ def evaluate(data, metric, N, D):
         value, draws = 1 - value, 1 - draws
     limits = (0.0, 1.0) if metric["share"] else (0.0 if metric["positive"] else -np.inf, np.inf)
     reach = np.log10(N) + np.log10(D) - np.log10(metric["most"])
-    size = max(reach, 0.0) * (1.0 if metric["share"] else abs(value))
+    size = max(reach, 0.0) ** metric["power"] * (1.0 if metric["share"] else abs(value))
     draws = np.clip(np.clip(draws, *limits) + np.array(metric["form"]) * size, *limits)
     return float(np.clip(value, *limits)), draws, reach
 

@@ -135,7 +135,7 @@ def read_targets(path: Path) -> list[Target]:
 
 
 def show(made: list[Forecast], level: float) -> None:
-    """Print a table for each target, and the doubts."""
+    """Print a table for each target, why a method that chooses chose, and the doubts."""
     from rich.table import Table
 
     from foretell.cli.show import console, forecast_cells, print_doubts, reach_words
@@ -151,4 +151,6 @@ def show(made: list[Forecast], level: float) -> None:
             value, interval = forecast_cells(forecast, level)
             table.add_row(forecast.metric.name, value, interval, reach_words(forecast.reach))
         out.print(table)
+    for reason in dict.fromkeys(forecast.reason for forecast in made if forecast.reason):
+        out.print(reason, markup=False)
     print_doubts([(forecast.metric.name, doubt) for forecast in made for doubt in forecast.doubts])

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from foretell.errors import MethodError
 from foretell.forecast import Forecast, Method, Settings
 from foretell.judge.hidden import forecast_split
-from foretell.judge.score import binomial_interval, interval_score
+from foretell.judge.score import binomial_interval, interval_score, pit_of
 from foretell.judge.split import Split
 from foretell.judge.widen import widened
 from foretell.markup import small_table
 
 LEVELS = (0.5, 0.8, 0.9)
+REACHES = (0.0, 0.5, 1.0)  # decades of compute: where the bins of `by_reach` end
+PIT_BINS = 10
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,11 @@ class Outcome:
         low, high = self.forecast.interval(level)
         return low <= self.measured <= high
 
+    @property
+    def pit(self) -> float:
+        """Give the share of the forecast's draws below what was measured."""
+        return pit_of(self.forecast.draws, self.measured)
+
 
 @dataclass(frozen=True)
 class Backtest:
@@ -88,6 +97,23 @@ class Backtest:
             scores.append(interval_score(low / size, high / size, outcome.measured / size, level))
         return float(np.mean(scores)) if scores else float("nan")
 
+    def pit(self) -> NDArray[np.float64]:
+        """Give the probability integral transform (n,) of every outcome: uniform on 0..1 where the draws are right.
+
+        Raises MethodError for forecasts without draws.
+        """
+        if not all(len(outcome.forecast.draws) for outcome in self.outcomes):
+            raise MethodError(f"{self.method} gives no draws, so there is no share of them below what was measured")
+        return np.array([outcome.pit for outcome in self.outcomes])
+
+    def by_reach(self) -> dict[str, Backtest]:
+        """Part the outcomes by decades of compute beyond the data, where there are any: `≤ 0`, `0 to 0.5`, …, `> 1`."""
+        labels = ["≤ 0", *(f"{low:g} to {high:g}" for low, high in pairwise(REACHES)), f"> {REACHES[-1]:g}"]
+        parts: dict[str, list[Outcome]] = {label: [] for label in labels}
+        for outcome in self.outcomes:
+            parts[labels[int(np.searchsorted(REACHES, outcome.forecast.reach))]].append(outcome)
+        return {label: Backtest(self.method, tuple(found), self.failures) for label, found in parts.items() if found}
+
     def of_metric(self, name: str) -> Backtest:
         """Keep the outcomes of one metric."""
         kept = tuple(outcome for outcome in self.outcomes if outcome.forecast.metric.name == name)
@@ -113,7 +139,10 @@ class Backtest:
         return {
             "method": self.method,
             "metrics": {name: _summary(self.of_metric(name)) for name in self.metrics},
-            **{kind: _summary(part) for kind, part in self.by_kind().items()},
+            **{
+                kind: {**_summary(part), "by_reach": {reach: _summary(far) for reach, far in part.by_reach().items()}}
+                for kind, part in self.by_kind().items()
+            },
             "outcomes": [
                 {"split": o.split, **o.forecast.to_json(0.8), "measured": o.measured, "error": o.error}
                 for o in self.outcomes
@@ -150,6 +179,7 @@ def _summary(backtest: Backtest) -> dict[str, Any]:
         "chance_error": None if np.isnan(chance) else chance,
         "interval_score_0.8": backtest.interval_score(0.8) if intervals else None,
         "coverage": coverage,
+        "pit": np.histogram(backtest.pit(), PIT_BINS, (0.0, 1.0))[0].tolist() if intervals else None,
     }
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from foretell.errors import ForetellError
 from foretell.forecast import Forecast, Method, Settings, Target
-from foretell.judge.split import Split, targets_of
+from foretell.judge.split import Split, families_of, targets_of
 
 
 def forecast_split(
@@ -24,8 +24,9 @@ def forecast_split(
     """
     together: dict[tuple[str, ...], dict[str, dict[str, float]]] = {}
     targets: dict[tuple[str, ...], list[Target]] = {}
+    families = families_of(split.test)
     for name in metrics:
-        rows = targets_of(split.test.metric(name), most)
+        rows = targets_of(split.test.metric(name), most, families)
         key = tuple(target.name for target, _ in rows)
         targets[key] = [target for target, _ in rows]
         together.setdefault(key, {})[name] = {target.name: value for target, value in rows}

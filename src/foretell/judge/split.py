@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -89,11 +89,19 @@ def _rows(training: Observations, mask: pl.Series) -> Observations:
     return replace(training, runs=runs, values=values)
 
 
-def targets_of(points: Points, most: int | None = None) -> list[tuple[Target, float]]:
+def families_of(observations: Observations) -> dict[str, str]:
+    """Give the family of every run by its name."""
+    return dict(observations.runs.select("name", "family").iter_rows())
+
+
+def targets_of(
+    points: Points, most: int | None = None, families: Mapping[str, str] | None = None
+) -> list[tuple[Target, float]]:
     """Make a target of every row, beside the value measured there, in the order of compute.
 
-    Of more than `most` rows, so many are taken, spread evenly over that order.
+    Of more than `most` rows, so many are taken, spread evenly over that order. `families` gives the family of each run.
     """
+    family = families or {}
     order = sorted(range(len(points)), key=lambda i: (points.input("C")[i], points.run[i]))
     if most is not None and len(order) > most:
         order = [order[round(i)] for i in np.linspace(0, len(order) - 1, most)]
@@ -107,6 +115,7 @@ def targets_of(points: Points, most: int | None = None) -> list[tuple[Target, fl
             D=D,
             C=float(points.input("C")[i]),
             name=f"{points.run[i]} at {format_count(D, 6)}" if several else str(points.run[i]),
+            family=family.get(str(points.run[i]), ""),
             inputs={name: float(points.input(name)[i]) for name in others},
         )
         made.append((target, float(points.value[i])))

@@ -19,6 +19,7 @@ METHODS = {
     "flp": "flp:Flp",
     "flp-m": "flp_m:FlpM",
     "horizon": "horizon:Horizon",
+    "joint": "joint:Joint",
     "ladder": "ladder:Ladder",
     "observational": "observational:Observational",
     "overtrained": "overtrained:Overtrained",

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from foretell.errors import FitError, ForetellError, MethodError
 from foretell.forecast import Forecast, Settings, Target
-from foretell.judge.split import splits_of, targets_of
+from foretell.judge.split import families_of, splits_of, targets_of
 from foretell.methods.intermediate import choose_intermediate
 from foretell.methods.lossfit import AUTO
 from foretell.methods.pieces import Pieces
-from foretell.methods.ways import Way, loss_ways, share_ways
+from foretell.methods.ways import Numbers, Way, loss_ways, share_ways
 from foretell.table import Observations
 
 # Chosen on hold-outs inside the fit parts of ten public families, targets unseen (docs/decisions.md):
@@ -25,6 +25,7 @@ LEAST_WEIGHT = 0.02  # ways that weigh less are left out
 MOST_TARGETS = 30  # rows a hold-out and metric
 MOST_ALIKE = 12  # metrics of a kind over which errors are pooled
 HOLD_OUT_STARTS = 32
+MOST_TOLD = 3  # ways named in the reason
 
 
 @dataclass(frozen=True)
@@ -49,48 +50,48 @@ class Auto:
         training = observations.training()
         alike = _alike(training, metrics)
         shared = self._shared(training, alike, settings)
-        errors = self._errors(training, alike, shared, settings)
-        ways = self._ways(training, metrics, shared, settings)
-        made: list[Forecast] = []
+        own = {f"{name.rsplit('/', 1)[0]}/bpb" for name in shared} & set(training.metrics)
+        pieces = Pieces(training, {*alike, *shared.values(), *own}, settings)
+        errors = self._errors(pieces, alike, shared)
+        weighed: dict[str, tuple[list[Way], dict[str, float]]] = {}
         for name in metrics:
+            ways = self._ways(pieces, name, shared)
             is_share = training.metrics[name].is_share
             of_kind = [errors[other] for other in alike if training.metrics[other].is_share == is_share]
-            weights = _weights(ways[name], errors[name], of_kind, is_share=is_share)
-            made += [_mix(ways[name], weights, target, settings) for target in targets]
+            weighed[name] = ways, _weights(ways, errors[name], of_kind, is_share=is_share)
+        made: list[Forecast] = []
+        for name, (ways, weights) in weighed.items():
+            kind = [other for other in weighed if (other in shared) == (name in shared)]
+            reason = _told(kind, weighed, errors, len(training.runs), "points" if name in shared else "%")
+            made += [replace(_mix(ways, weights, target, settings), reason=reason) for target in targets]
         return made
 
     def _shared(self, training: Observations, metrics: Sequence[str], settings: Settings) -> dict[str, str]:
         shares = [metric for name in metrics if (metric := training.metric_named(name)).is_share]
         return {m.name: choose_intermediate(training, m, self.intermediate, settings) for m in shares}
 
-    def _ways(
-        self, training: Observations, metrics: Sequence[str], shared: dict[str, str], settings: Settings
-    ) -> dict[str, list[Way]]:
-        own = {f"{name.rsplit('/', 1)[0]}/bpb" for name in shared} & set(training.metrics)
-        pieces = Pieces(training, {*metrics, *shared.values(), *own}, settings)
-        return {
-            name: share_ways(pieces, name, shared[name], self.name)
-            if name in shared
-            else loss_ways(pieces, name, self.name)
-            for name in metrics
-        }
+    def _ways(self, pieces: Pieces, metric: str, shared: dict[str, str]) -> list[Way]:
+        if metric in shared:
+            return share_ways(pieces, metric, shared[metric], self.name)
+        return loss_ways(pieces, metric, self.name)
 
-    def _errors(
-        self, training: Observations, metrics: Sequence[str], shared: dict[str, str], settings: Settings
-    ) -> dict[str, dict[str, float]]:
+    def _errors(self, whole: Pieces, metrics: Sequence[str], shared: dict[str, str]) -> dict[str, dict[str, float]]:
         """Give for each metric the mean |error| of each way over the hold-outs inside the training runs."""
-        quick = replace(settings, draws=0, starts=min(settings.starts, HOLD_OUT_STARTS))
+        training = whole.training
+        quick = replace(whole.settings, draws=0, starts=min(whole.settings.starts, HOLD_OUT_STARTS))
         found: dict[str, dict[str, list[float]]] = {name: {} for name in metrics}
+        families = families_of(training)
         try:
             splits = splits_of(training, "C")
         except ForetellError:  # nothing to hold out: every way keeps its default weight
             splits = []
         for split in splits:
-            ways = self._ways(split.fit, metrics, shared, quick)
+            pieces = Pieces(split.fit, whole.names, quick, sparse=True, within=whole)
+            hidden = Pieces(split.test, whole.names, quick, within=whole)
             for name in metrics:
-                rows = targets_of(split.test.metric(name), MOST_TARGETS)
+                rows = targets_of(hidden.points(name), MOST_TARGETS, families)
                 is_share = training.metrics[name].is_share
-                for way in ways[name]:
+                for way in self._ways(pieces, name, shared):
                     found[name].setdefault(way.role, []).extend(_hidden_errors(way, rows, is_share=is_share))
         return {name: {way: float(np.mean(seen)) for way, seen in of.items() if seen} for name, of in found.items()}
 
@@ -141,26 +142,81 @@ def _weights(
     return {name: weight / total for name, weight in weights.items()}
 
 
+def _told(
+    kind: Sequence[str],
+    weighed: Mapping[str, tuple[Sequence[Way], Mapping[str, float]]],
+    errors: Mapping[str, Mapping[str, float]],
+    runs: int,
+    unit: str,
+) -> str:
+    """Say in one sentence or three what was weighed for the metrics of a kind, and on what evidence."""
+    names: dict[str, set[str]] = {}
+    weight: dict[str, list[float]] = {}
+    for metric in kind:
+        for way in weighed[metric][0]:
+            names.setdefault(way.role, set()).add(way.name)
+            weight.setdefault(way.role, []).append(weighed[metric][1][way.name])
+    mean = {role: sum(of) / len(kind) for role, of in weight.items()}
+    ranked = sorted(mean, key=lambda role: (-mean[role], role))
+    seen = {role: [errors[m][role] for m in kind if role in errors[m]] for role in ranked}
+    parts = []
+    for role in ranked[:MOST_TOLD]:
+        error = f" (off by {100 * np.mean(seen[role]):.1f} {unit} there)" if seen[role] else ""
+        parts.append(f"{100 * mean[role]:.0f} % {min(names[role]) if len(names[role]) == 1 else role}{error}")
+    more = f", and {len(ranked) - MOST_TOLD} more" if len(ranked) > MOST_TOLD else ""
+    about = kind[0] if len(kind) == 1 else f"{len(kind)} metrics from {kind[0]} to {kind[-1]}"
+    if not any(seen.values()):
+        return f"{about}: {', '.join(parts)}{more}; the {runs} runs given leave nothing to hold out."
+    return (
+        f"{about}: {', '.join(parts)}{more}. The weights come from hold-outs inside the runs given, the larger "
+        f"of {runs} forecast from the smaller."
+    )
+
+
 def _mix(ways: Sequence[Way], weights: dict[str, float], target: Target, settings: Settings) -> Forecast:
     """Mix the ways that weigh anything; raises the first way's error where none leads anywhere."""
-    parts: list[tuple[float, str, Forecast]] = []
-    for way in ways:
-        if weights[way.name] >= LEAST_WEIGHT:
-            try:
-                parts.append((weights[way.name], way.name, way.forecast(target)))
-            except (FitError, MethodError):
-                continue
+    ranked = sorted(ways, key=lambda way: (-weights[way.name], way.name))
+    taken = [way for way in ranked if weights[way.name] >= LEAST_WEIGHT] or [ways[0]]
+    parts = _forecasts(taken, weights, target, settings)
     if not parts:
-        parts = [(1.0, ways[0].name, ways[0].forecast(target))]
-    parts.sort(key=lambda part: (-part[0], part[1]))
-    share = np.array([weight for weight, _, _ in parts])
+        only = ways[0]
+        parts = [(only, only.forecast(target, np.arange(settings.draws)), np.arange(settings.draws))]
+        weights = {only.name: 1.0}
+    share = np.array([weights[way.name] for way, _, _ in parts])
     share /= share.sum()
-    forecasts = [forecast for _, _, forecast in parts]
-    values = np.array([forecast.value for forecast in forecasts])
-    positive = not forecasts[0].metric.is_share and bool((values > 0).all())
+    first = parts[0][1]
+    values = np.array([forecast.value for _, forecast, _ in parts])
+    positive = not first.metric.is_share and bool((values > 0).all())
     value = float(np.exp(share @ np.log(values))) if positive else float(share @ values)
-    chosen = np.random.default_rng([settings.seed, 5]).choice(len(parts), size=settings.draws, p=share)
-    draws = np.array([forecasts[way].draws[b] for b, way in enumerate(chosen)], dtype=np.float64)
-    said = ", ".join(f"{100 * weight:.0f} % {name}" for weight, (_, name, _) in zip(share, parts, strict=True))
-    reason = f"{forecasts[0].metric.name}: {said}; weighed by their errors on hold-outs inside the runs given."
-    return replace(forecasts[0], value=value, draws=draws, reason=reason)
+    draws = np.empty(settings.draws)
+    for _, forecast, numbers in parts:
+        draws[numbers] = forecast.draws
+    return replace(first, value=value, draws=draws)
+
+
+def _forecasts(
+    ways: Sequence[Way], weights: dict[str, float], target: Target, settings: Settings
+) -> list[tuple[Way, Forecast, Numbers]]:
+    """Forecast by every way that leads somewhere, with as many of the draws as its weight is of all, and which."""
+    able: list[Way] = []
+    for way in ways:
+        try:
+            way.value(target)
+        except (FitError, MethodError):
+            continue
+        able.append(way)
+    while able:
+        share = np.cumsum([weights[way.name] for way in able])
+        ends = np.rint(settings.draws * share / share[-1]).astype(np.intp)
+        order = np.random.default_rng([settings.seed, 5]).permutation(settings.draws)
+        made: list[tuple[Way, Forecast, Numbers]] = []
+        for way, begin, end in zip(able, [0, *ends[:-1]], ends, strict=True):
+            numbers = order[begin:end]
+            try:
+                made.append((way, way.forecast(target, numbers), numbers))
+            except (FitError, MethodError):  # its value can be computed and its draws cannot: without it
+                able = [other for other in able if other is not way]
+                break
+        else:
+            return made
+    return []

@@ -20,6 +20,7 @@ DROPPED = 0.1  # of each run's checkpoints, before the link is fitted (released 
 SMOOTHED = 5  # checkpoints in the moving average on both axes (released code, get_step2_data)
 SLOPE_T = 3.0  # standard errors by which accuracy must rise as the loss falls; chosen by hold-outs inside four ladders
 FEWEST_FOR_SLOPE = 4
+SPARSE_STARTS = 8
 LINK_STARTS = 16  # measured on the OLMo ladder: over 80 % of the starts of every link end in one place
 IDEAL = {"L": 0.0}  # where accuracy is 1: the paper's extra point; worth 2 points of error on its own ladder
 
@@ -33,20 +34,29 @@ def smoothed(training: Observations) -> Observations:
 
 
 def fit_link(
-    smooth: Observations, loss: str, metric: Metric, link: str, settings: Settings, *, ideal_point: bool
+    points: Points, link: str, settings: Settings, *, signal: bool, ideal_point: bool, sparse: bool = False
 ) -> Fit:
     """Fit a link to all checkpoints by least squares; without a signal, the flat one.
 
-    `smooth` are the training runs as `smoothed` gives them. Raises MethodError when loss and share were never measured
-    together, FitError when rows are too few.
+    `points` are the rows as `link_rows` gives them of smoothed runs, with chance, and `signal` is what `has_signal`
+    says of them; a `sparse` fit, for hold-outs, starts from fewer places. Raises FitError when rows are too few.
     """
-    points = link_rows(smooth, loss, metric).with_chance()
-    signal = has_signal(points)
     if signal and ideal_point:
         points = points.with_known(IDEAL, 1.0)
-    starts = min(settings.starts, LINK_STARTS)
+    starts = min(settings.starts, SPARSE_STARTS if sparse else LINK_STARTS)
     law = LAWS[link if signal else "flat"]
     return fit(law, points, objective="gaussian@linear", starts=starts, seed=settings.seed)
+
+
+def thinned(points: Points) -> Points:
+    """Keep every fifth checkpoint of a run, counted from its last: smoothed neighbours say the same."""
+    D = points.input("D")
+    kept: list[int] = []
+    for run in dict.fromkeys(points.run):
+        rows = np.flatnonzero(points.run == run)
+        rows = rows[np.argsort(D[rows], kind="stable")]
+        kept += (rows[::-1][::SMOOTHED] if len(rows) >= 2 * SMOOTHED else rows).tolist()
+    return points.take(np.array(sorted(kept), dtype=np.intp))
 
 
 def link_rows(observations: Observations, loss: str, metric: Metric) -> Points:
@@ -62,11 +72,12 @@ def link_rows(observations: Observations, loss: str, metric: Metric) -> Points:
     return replace(points, value=1.0 - points.value) if metric.unit == "error" else points
 
 
-def with_link_draws(made: Fit, settings: Settings) -> Fit:
-    """Give a link the draws that its forecast needs, resampled by run."""
-    if not settings.draws or "coefficients" not in settings.parts or made.points.run_count < 3:
+def with_link_draws(made: Fit, settings: Settings, count: int | None = None) -> Fit:
+    """Give a link the draws that its forecast needs (`count`, by default the settings'), resampled by run."""
+    draws = settings.draws if count is None else count
+    if not draws or "coefficients" not in settings.parts or made.points.run_count < 3:
         return made
-    return resample_runs(made, settings.draws, seed=settings.seed)
+    return resample_runs(made, draws, seed=settings.seed)
 
 
 def link_at(made: Fit, theta: Array, loss: Array) -> Array:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from foretell.errors import MethodError
 from foretell.fitting import Fit, fit
@@ -25,17 +26,21 @@ SHARED_PATHS = (
 OWN_PATHS = ((AUTO, "sigmoid", True), ("chinchilla", "sigmoid", True))
 
 
+Numbers = NDArray[np.intp]
+
+
 @dataclass(frozen=True)
 class Way:
     """Name one way, and how to take it; either function raises FitError or MethodError where it leads nowhere.
 
-    `role` is the same for the same way to another metric of the kind.
+    `role` is the same for the same way to another metric of the kind. A forecast is asked for the draws of the given
+    numbers (b,) only, of those that the settings ask for.
     """
 
     name: str
     role: str
     value: Callable[[Target], float]
-    forecast: Callable[[Target], Forecast]
+    forecast: Callable[[Target, Numbers], Forecast]
 
 
 def loss_ways(pieces: Pieces, metric: str, method: str) -> list[Way]:
@@ -46,9 +51,10 @@ def loss_ways(pieces: Pieces, metric: str, method: str) -> list[Way]:
             made = pieces.loss(metric, law, draws=False).made
             return float(made.predict(target.columns(made.points.metric))[0])
 
-        def forecast(target: Target) -> Forecast:
-            first = pieces.loss(metric, law, draws=True)
-            return forecast_from_fit(first.made, target, pieces.settings, method, first.doubts)
+        def forecast(target: Target, part: Numbers) -> Forecast:
+            first = pieces.loss(metric, law, draws=len(part))
+            how = pieces.drawing(len(part))
+            return _first(forecast_from_fit(first.made, target, how, method, first.doubts), part)
 
         name = "skaling" if law == AUTO else law
         return Way(name, name, value, forecast)
@@ -70,7 +76,7 @@ def share_ways(pieces: Pieces, metric: str, shared: str, method: str) -> list[Wa
             f"{law} of {path.loss}, {path.link}{ideal}",
             f"{law} of {'its own bits per byte' if path.loss == own else 'the shared loss'}, {path.link}{ideal}",
             lambda target: pieces.value(path, metric, target),
-            lambda target: pieces.forecast(path, metric, target, method),
+            lambda target, part: pieces.forecast(path, metric, target, method, part),
         )
 
     if pieces.link(paths[0], metric, draws=False).law.name == "flat":  # no signal: nothing to weigh
@@ -79,41 +85,47 @@ def share_ways(pieces: Pieces, metric: str, shared: str, method: str) -> list[Wa
 
 
 def _without_loss(pieces: Pieces, metric: str, method: str) -> list[Way]:
-    made: dict[bool, Fit] = {}
+    made: dict[int, Fit] = {}
     what = pieces.training.metrics[metric]
-    points = pieces.training.metric(metric)
+    points = pieces.points(metric)
 
-    def direct(*, draws: bool) -> Fit:
+    def direct(draws: int = 0) -> Fit:
         if what.unit == "error":
             raise MethodError(f"{metric} is an error; the direct law is of accuracies")
         if draws not in made:
             if draws:
-                made[draws] = with_draws(direct(draws=False), pieces.settings)
+                made[draws] = with_draws(direct(), pieces.drawing(draws))
             else:
                 s = pieces.settings
                 known = points.with_chance()
                 made[draws] = fit(LAWS["direct"], known, objective="gaussian@linear", starts=s.starts, seed=s.seed)
         return made[draws]
 
+    def direct_forecast(target: Target, part: Numbers) -> Forecast:
+        return _first(forecast_from_fit(direct(len(part)), target, pieces.drawing(len(part)), method, ()), part)
+
     def direct_value(target: Target) -> float:
-        found = direct(draws=False)
+        found = direct()
         return float(found.predict(target.columns(found.points.metric))[0])
 
     def constant(name: str, value: float) -> Way:
         return Way(
-            name, name, lambda _: value, lambda target: _constant(pieces.settings, points, target, value, method)
+            name,
+            name,
+            lambda _: value,
+            lambda target, part: _first(_constant(pieces.drawing(len(part)), points, target, value, method), part),
         )
 
     return [
-        Way(
-            "direct",
-            "direct",
-            direct_value,
-            lambda t: forecast_from_fit(direct(draws=True), t, pieces.settings, method, ()),
-        ),
+        Way("direct", "direct", direct_value, direct_forecast),
         constant("the largest run", points.largest_value),
         constant("the runs' mean", float(points.value.mean())),
     ]
+
+
+def _first(forecast: Forecast, part: Numbers) -> Forecast:
+    """Keep as many draws as numbers were asked for."""
+    return replace(forecast, draws=forecast.draws[: len(part)])
 
 
 def _constant(settings: Settings, points: Points, target: Target, value: float, method: str) -> Forecast:

@@ -13,6 +13,7 @@ from foretell.fitting import Fit
 from foretell.fitting.resample import spread_draws
 from foretell.forecast import Forecast, Method, Settings, Target
 from foretell.judge import widened
+from foretell.judge.calibration import Calibration, shipped
 from foretell.methods.chinchilla import Chinchilla
 from foretell.methods.intermediate import choose_intermediate
 from foretell.methods.ladder import Ladder
@@ -22,7 +23,7 @@ from foretell.table import Metric, Observations
 
 Array = NDArray[np.float64]
 
-PROBE, PROBE_REACH = 0.5, 1e-4  # a value far from every limit, carried so little that it stays there
+PROBE, PROBE_REACH = 0.5, 1e-2  # a value far from every limit, carried so little that it stays there
 
 
 @dataclass(frozen=True)
@@ -30,8 +31,8 @@ class Chain:
     """Hold the law of a loss and, for a share, the link behind it, with draws (B,) of all that is added to them.
 
     `loss_noise` is added to the loss (to its logarithm where it is fitted there), `link_spread` · `link_normal` to the
-    share, and `form` per decade of reach, as a share of the value for metrics that are no shares. What does not vary
-    has no draws: its arrays hold zeros.
+    share, and `form` · reach^`power`, reach in decades, as a share of the value for metrics that are no shares. What
+    does not vary has no draws: its arrays hold zeros.
     """
 
     metric: Metric
@@ -41,6 +42,7 @@ class Chain:
     link_spread: Array
     link_normal: Array
     form: Array
+    power: float
     doubts: tuple[str, ...] = ()
 
 
@@ -63,12 +65,13 @@ def chains_of(
             through[name] = _intermediate(training, metric, steps, settings)
         except (FitError, MethodError) as error:
             failures.append(f"{name}: {error}")
-    form = _form(steps, training, list(through), settings, label)
+    known = shipped().of(training, steps.name)
+    form = _form(steps, training, list(through), known, settings, label)
     pieces = Pieces(training, {*through, *(loss for loss in through.values() if loss)}, settings)
     made: list[Chain] = []
     for name, loss in through.items():
         try:
-            made.append(_chain(pieces, steps, training.metrics[name], loss, form[name], settings))
+            made.append(_chain(pieces, steps, training.metrics[name], loss, form[name], known, settings))
         except (FitError, MethodError) as error:
             failures.append(f"{name}: {error}")
     return made, exact, failures
@@ -85,23 +88,25 @@ def _intermediate(
 
 
 def _chain(
-    pieces: Pieces, method: TwoStep | Chinchilla, metric: Metric, through: str | None, form: Array, settings: Settings
-) -> Chain:
+    pieces: Pieces, method: TwoStep | Chinchilla, metric: Metric, through: str | None, form: Array,
+    known: Calibration, settings: Settings,
+) -> Chain:  # fmt: skip
     B, noise = settings.draws, "noise" in settings.parts
+    power = known.shares if metric.is_share else known.others
     first = pieces.loss(through or metric.name, method.law, draws=True)
     rng = np.random.default_rng([settings.seed, 1])  # as foretell.forecast.from_fit and methods.pieces draw it
     loss_noise = spread_draws(first.made, B, rng) * rng.normal(size=B) if noise else np.zeros(B)
     if through is None or not isinstance(method, TwoStep):
-        return Chain(metric, first.made, loss_noise, None, np.zeros(B), np.zeros(B), form, first.doubts)
+        return Chain(metric, first.made, loss_noise, None, np.zeros(B), np.zeros(B), form, power, first.doubts)
     second = pieces.link(Path(through, method.law, method.link, method.ideal_point), metric.name, draws=True)
     rng = np.random.default_rng([settings.seed, 2])
     spread = spread_draws(second, B, rng) if noise else np.zeros(B)
     normal = rng.normal(size=B) if noise else np.zeros(B)
-    return Chain(metric, first.made, loss_noise, second, spread, normal, form, first.doubts)
+    return Chain(metric, first.made, loss_noise, second, spread, normal, form, power, first.doubts)
 
 
 def _form(
-    method: Method, training: Observations, metrics: Sequence[str], settings: Settings, label: str
+    method: Method, training: Observations, metrics: Sequence[str], known: Calibration, settings: Settings, label: str
 ) -> dict[str, Array]:
     """Read off what `widened` adds to a forecast of known draws: its draws for one decade, and a value of one."""
     target = Target(1.0, 1.0, name=label)
@@ -121,6 +126,8 @@ def _form(
         return {}
     wide = widened(method, training, probes, settings)
     return {
-        probe.metric.name: (probe.draws - PROBE) / PROBE_REACH / (1.0 if probe.metric.is_share else PROBE)
+        probe.metric.name: (probe.draws - PROBE)
+        / known.factor(PROBE_REACH, share=probe.metric.is_share)
+        / (1.0 if probe.metric.is_share else PROBE)
         for probe in wide
     }

@@ -84,7 +84,7 @@ const makeModel = data => {
     }
     value = kept(metric, value);
     const reach = Math.log10(N) + Math.log10(D) - Math.log10(metric.most);
-    const size = Math.max(reach, 0) * (metric.share ? 1 : Math.abs(value));
+    const size = Math.max(reach, 0) ** metric.power * (metric.share ? 1 : Math.abs(value));
     for (let b = 0; b < count; b += 1) draws[b] = kept(metric, kept(metric, draws[b]) + metric.form[b] * size);
     return { value, draws: draws.sort(), reach };
   };

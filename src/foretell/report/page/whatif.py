@@ -68,6 +68,7 @@ def _metric(chain: Chain, count: int) -> dict[str, Any]:
         "loss": _key(chain.loss),
         "most": float((points.input("N") * points.input("D")).max()),
         "form": rounded(chain.form[:count]),
+        "power": chain.power,
         "link": None,
     }
     if chain.link is not None:

@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 TESTBEDS := $(abspath ../shared/testbeds)
 export FORETELL_TESTBEDS ?= $(if $(wildcard $(TESTBEDS)),$(TESTBEDS),)
 
-.PHONY: setup demo first-quarter test test-slow test-browser lint format bench results ladder fixtures fuzz clean
+.PHONY: setup demo first-quarter test test-slow test-browser site lint format bench results ladder fixtures fuzz clean
 
 setup: $(READY)
 
@@ -36,6 +36,11 @@ test-browser: setup
 	tests/browser/install.sh
 	$(BIN)/python tests/browser/check_report.py
 	$(BIN)/python tests/browser/check_serve.py
+
+# the documentation as a site: python3 -m http.server -d build/site, or open build/site/index.html; it asks no network
+site: setup
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	! grep -rlE '<(script|link|img)[^>]*(src|href)="?https?://' build/site --include='*.html'
 
 lint: setup
 	$(BIN)/ruff format --check .

@@ -41,6 +41,6 @@ def __dir__() -> list[str]:
 
 __all__ = [
     "LAWS", "Backtest", "Coefficient", "Fit", "Forecast", "Law", "Metric", "Observations", "Run", "Settings", "Target",
-    "ablate", "backtest", "compare", "doubts_of", "draw_forecasts", "fit", "fit_metric", "open", "outlook", "predict", "read",
-    "save", "target",
+    "ablate", "backtest", "compare", "doubts_of", "draw_forecasts", "fit", "fit_metric", "open", "outlook", "predict",
+    "read", "save", "target",
 ]  # fmt: skip

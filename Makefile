@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 TESTBEDS := $(abspath ../shared/testbeds)
 export FORETELL_TESTBEDS ?= $(if $(wildcard $(TESTBEDS)),$(TESTBEDS),)
 
-.PHONY: setup demo test test-slow test-browser lint format bench results ladder fixtures fuzz clean
+.PHONY: setup demo first-quarter test test-slow test-browser site lint format bench results ladder fixtures fuzz clean
 
 setup: $(READY)
 
@@ -20,6 +20,10 @@ demo: setup
 	$(BIN)/foretell demo
 	$(if $(FORETELL_TESTBEDS),$(BIN)/foretell demo --olmo)
 
+# a newcomer's first steps in an environment of their own, with the versions that every check was run with, timed
+first-quarter:
+	PYTHON=$(PYTHON) PIP_CONSTRAINT=$(abspath constraints.txt) examples/first_quarter.sh
+
 test: setup
 	$(BIN)/pytest -n 2
 
@@ -27,10 +31,16 @@ test-slow: setup
 	tests/cluster/slurm.sh start
 	$(BIN)/pytest -n 2 -m slow; code=$$?; tests/cluster/slurm.sh stop; exit $$code
 
-# the report in a real browser: needs node, npm and Debian's chromium
+# the report in a real browser, at rest and served; what is missing is installed (Debian's chromium as root, node, npm)
 test-browser: setup
-	cd tests/browser && npm install --no-audit --no-fund
+	tests/browser/install.sh
 	$(BIN)/python tests/browser/check_report.py
+	$(BIN)/python tests/browser/check_serve.py
+
+# the documentation as a site: python3 -m http.server -d build/site, or open build/site/index.html; it asks no network
+site: setup
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	! grep -rlE '<(script|link|img)[^>]*(src|href)="?https?://' build/site --include='*.html'
 
 lint: setup
 	$(BIN)/ruff format --check .

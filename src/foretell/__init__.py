@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from foretell.api import backtest, fit_metric, open, predict, target
+    from foretell.api import ablate, backtest, compare, fit_metric, open, outlook, predict, target
     from foretell.fitting import Fit, doubts_of, fit
     from foretell.forecast import Forecast, Settings, Target
     from foretell.judge import Backtest
@@ -20,6 +20,7 @@ __version__ = "0.1.0"
 
 _PLACES = {  # where each name lives; looked up when first used, so that importing foretell costs nothing
     "open": "api", "predict": "api", "backtest": "api", "fit_metric": "api", "target": "api",
+    "compare": "api", "ablate": "api", "outlook": "api",
     "fit": "fitting", "Fit": "fitting", "doubts_of": "fitting",
     "Forecast": "forecast", "Settings": "forecast", "Target": "forecast",
     "Backtest": "judge", "LAWS": "laws", "Coefficient": "laws", "Law": "laws", "draw_forecasts": "report",
@@ -40,5 +41,6 @@ def __dir__() -> list[str]:
 
 __all__ = [
     "LAWS", "Backtest", "Coefficient", "Fit", "Forecast", "Law", "Metric", "Observations", "Run", "Settings", "Target",
-    "backtest", "doubts_of", "draw_forecasts", "fit", "fit_metric", "open", "predict", "read", "save", "target",
+    "ablate", "backtest", "compare", "doubts_of", "draw_forecasts", "fit", "fit_metric", "open", "outlook", "predict",
+    "read", "save", "target",
 ]  # fmt: skip

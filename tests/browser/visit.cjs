@@ -7,8 +7,7 @@ const axe = fs.readFileSync(path.join(modules, "axe-core", "axe.min.js"), "utf8"
 const expected = JSON.parse(fs.readFileSync(expected_file, "utf8"));
 const url = /^http/.test(page_file) ? page_file : `file://${path.resolve(page_file)}`;
 
-const FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-  "--disable-background-networking", "--disable-component-update", "--disable-sync"];
+const FLAGS = require("./flags.cjs");
 const LOOKS = {
   desktop: { viewport: { width: 1280, height: 900 } },
   dark: { viewport: { width: 1280, height: 900 }, colorScheme: "dark" },

@@ -58,10 +58,51 @@ addEventListener("beforeprint", () => {
 addEventListener("afterprint", () => { if (chooser) showFit(); drawAll(true); });
 
 if (document.body.dataset.live !== undefined) {
+  const KEPT = "foretell", FIELDS = ["text-N", "text-D", "level", "focus", "pick-fit"];
+  const keep = () => { // what a reader chose outlives the reload; fields left as the page made them follow the new page
+    const fields = {};
+    for (const id of FIELDS) {
+      const field = document.getElementById(id);
+      if (field && field.value !== made[id]) fields[id] = field.value;
+    }
+    const sections = [...document.querySelectorAll("main > section")];
+    const place = sections.map(section => [section.id, section.getBoundingClientRect().top]).filter(([, top]) => top < 80).pop();
+    sessionStorage.setItem(KEPT, JSON.stringify({ off: [...off], fields, place }));
+  };
+  const bring = () => {
+    const kept = sessionStorage.getItem(KEPT);
+    sessionStorage.removeItem(KEPT);
+    if (!kept) return;
+    const { off: gone, fields, place } = JSON.parse(kept);
+    const known = new Set(buttons.map(button => button.dataset.pick));
+    for (const name of gone) if (known.has(name)) off.add(name);
+    if (off.size && off.size < buttons.length) pick(); else off.clear();
+    for (const id of FIELDS) {
+      const field = document.getElementById(id);
+      if (!field || fields[id] === undefined) continue;
+      const before = field.value;
+      field.value = fields[id];
+      if (field.value === "") field.value = before; // a choice that is no longer there
+      field.dispatchEvent(new Event("change"));
+    }
+    const section = place && document.getElementById(place[0]);
+    history.scrollRestoration = section ? "manual" : "auto"; // the browser counts pixels of a page that has grown
+    const back = () => {
+      scrollBy({ top: section.getBoundingClientRect().top - place[1], behavior: "instant" });
+      history.scrollRestoration = "auto";
+    };
+    if (section) requestAnimationFrame(() => requestAnimationFrame(back)); // when the panel is drawn
+  };
+  const made = Object.fromEntries(FIELDS.map(id => [id, document.getElementById(id)?.value]));
+  try { bring(); } catch { /* storage is closed to this page: it comes as it was made */ }
   const ask = async () => {
     try {
       const { version } = await (await fetch("/version", { cache: "no-store" })).json();
-      if (version !== document.body.dataset.live) { location.reload(); return; }
+      if (version !== document.body.dataset.live) {
+        try { keep(); } catch { /* storage is closed to this page */ }
+        location.reload();
+        return;
+      }
     } catch { /* the server is gone; the page stays as it is */ }
     setTimeout(ask, 2000);
   };

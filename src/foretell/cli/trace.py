@@ -18,9 +18,11 @@ if TYPE_CHECKING:
 
 
 def trace(
+    context: typer.Context,
     study: Annotated[
-        Path, typer.Argument(help="The study folder; with --checkpoints it may be new.", show_default=False)
-    ],
+        Path | None,
+        typer.Argument(help="The study folder; with --checkpoints it may be new. [the ladder that ships]"),
+    ] = None,
     probe: Annotated[str, typer.Option("--probe", help="The probe whose tokens are traced.")] = "probe",
     corpus: Annotated[
         Path | None, typer.Option("--corpus", help="The corpus of the probe: checks it, and gives texts to read.")
@@ -55,24 +57,33 @@ def trace(
     seed: Seed = 0,
     json: AsJson = False,
 ) -> None:
-    """Trace tokens, texts and tasks over training, and ask whether perplexity alone tells them across sizes."""
+    """Trace tokens, texts and tasks over training, and ask whether perplexity alone tells them across sizes.
+
+    Without a study: the ladder that ships, whose models' token losses and readings of texts come with the package.
+    """
     from dataclasses import replace
 
     from foretell.cli.show import console, print_json, working
     from foretell.corpus import open_corpus
-    from foretell.errors import CorpusError, ForetellError
+    from foretell.errors import CorpusError, ForetellError, StudyError
     from foretell.lm.checkpoint_folders import find_checkpoints, rung_checkpoints
     from foretell.lm.cloze import make_cloze
+    from foretell.methods.token_predictor import compare_predictors
     from foretell.table import open_study, save_study
     from foretell.trajectory import trace_tokens
-    from foretell.trajectory.predictor import compare_predictors
     from foretell.trajectory.probe import read_runs
     from foretell.trajectory.report import to_json
-    from foretell.trajectory.summaries import summaries
+    from foretell.trajectory.shipped import shipped_study, shipped_texts
+    from foretell.trajectory.summaries import summaries, verdicts
     from foretell.trajectory.tasks import trace_task
     from foretell.trajectory.validation import with_validation_loss
     from foretell.units import parse_count
 
+    shipped = study is None
+    if study is None:
+        if corpus or checkpoints or cloze:
+            raise StudyError("the ladder that ships has no models to read a corpus with; name a study of your own")
+        study = context.with_resource(shipped_study())
     text = open_corpus(corpus) if corpus else None
     if text is None and (checkpoints or cloze):
         raise CorpusError("--checkpoints and --cloze read held-out text of a corpus; give --corpus")
@@ -96,6 +107,8 @@ def trace(
         made = replace(made, notes=(*said, *made.notes))
         summed = summaries(runs, made.categories, observations)
         made = with_tasks(made, known, name, trace_task, seed)
+        asked = [m.metric for m in made.tasks if known.metrics[m.metric].is_share]
+        verdict = verdicts(known.training(), asked, name, seed=seed)
         accuracies = [m.metric for m in made.tasks if known.metrics[m.metric].unit == "accuracy"]
         try:
             wider = known.merge(summed)
@@ -105,8 +118,11 @@ def trace(
     folders = folders or rung_checkpoints(study)
     if text is not None and texts and folders:
         made = read_texts(made, folders, known, text, tasks, texts, width, seed, device, quiet=json)
+    if shipped and texts:
+        made = replace(made, texts=tuple(shipped_texts()))
     if output is not None:
-        save_study(observations.merge(summed), output, source="foretell trace")
+        whole = known.merge(summed)
+        save_study(whole.merge(verdict) if verdict else whole, output, source="foretell trace")
     figures: list[Path] = []
     if figure_dir is not None:
         from foretell.report.trace_figures import draw_trace

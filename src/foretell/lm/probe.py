@@ -145,8 +145,6 @@ def make_probe(
         digests += [str(digest) for digest in documents.digests[:count]]
         lengths += np.diff(np.minimum(documents.offsets[: count + 1], share)).tolist()
     every = np.concatenate(parts)
-    described = (corpus.tokenizer.digest, sequence, corpus.tokenizer.eos)
-    digest = hashlib.sha256(repr(described).encode() + every.astype("<i8").tobytes()).hexdigest()
     title = ProbeTitle(
         tokenizer=corpus.tokenizer.digest,
         sources=tuple(names),
@@ -155,9 +153,14 @@ def make_probe(
         tokens=len(every),
         sequence=sequence,
         eos=corpus.tokenizer.eos,
-        digest=digest,
+        digest=digest_of(every, corpus.tokenizer.digest, sequence, corpus.tokenizer.eos),
     )
     return Probe(title, every)
+
+
+def digest_of(tokens: Tokens, tokenizer: str, sequence: int, eos: int) -> str:
+    """Name tokens (n,), tokenizer, windows and end-of-document token together."""
+    return hashlib.sha256(repr((tokenizer, sequence, eos)).encode() + tokens.astype("<i8").tobytes()).hexdigest()
 
 
 def write_probe(study: str | Path, name: str, probe: Probe) -> Path:
@@ -218,8 +221,7 @@ def read_probe(folder: str | Path, *, tokenizer: str | None = None) -> ProbeFold
             f"wanted {tokenizer[:12]}); choose another name for the probe"
         )
     tokens = _mapped(place / TOKENS, title.tokens)
-    described = (title.tokenizer, title.sequence, title.eos)
-    if title.digest != hashlib.sha256(repr(described).encode() + tokens.astype("<i8").tobytes()).hexdigest():
+    if title.digest != digest_of(tokens, title.tokenizer, title.sequence, title.eos):
         raise StudyError(f"the tokens of the probe {place} are not those that {TITLE} describes; evaluate again")
     measured = []
     for path in sorted((place / LOSSES).glob("[!.]*.json")):

@@ -44,6 +44,24 @@ SUNKEN = Law(
     inputs=frozenset({"chance"}),
 )
 
+SHIFT = Coefficient(-np.inf, np.inf, (-0.5, 0.5), "1")
+SIZED = Law(
+    "sigmoid-horizon-size",
+    "chance + (1 - chance)/(1 + exp(b*L - a - s*size))",
+    {**RISING.bounds, "s": SHIFT},
+    response="share",
+    source="ours: as sigmoid-horizon, with s·ln(N/N̄) beside the loss where sizes part at one loss",
+    inputs=frozenset({"chance", "size"}),
+)
+SUNKEN_SIZED = Law(
+    "sigmoid-horizon-floor-size",
+    "chance*f + (1 - chance*f)/(1 + exp(b*L - a - s*size))",
+    {**SUNKEN.bounds, "s": SHIFT},
+    response="share",
+    source=SIZED.source,
+    inputs=SIZED.inputs,
+)
+
 
 def link_points(training: Observations, loss: str, metric: Metric) -> Points:
     """Give the checkpoints on which loss and share were both measured, as accuracies with a known chance (0 if none).
@@ -56,30 +74,49 @@ def link_points(training: Observations, loss: str, metric: Metric) -> Points:
     return link_rows(kept, loss, metric).with_chance()
 
 
-def fit_link(points: Points, settings: Settings, floor: str = "fitted") -> Fit:
+def with_size(points: Points) -> Points:
+    """Add the input `size`, ln N less its mean over the distinct sizes."""
+    size = np.log(points.input("N"))
+    return replace(points, inputs={**points.inputs, "size": size - np.unique(size).mean()})
+
+
+def size_of(made: Fit, N: float) -> float:
+    """Give the input `size` of a model of N parameters for a link; 0 where the link has no term in size."""
+    points = made.points
+    if "size" not in points.inputs:
+        return 0.0
+    return float(np.log(N / points.input("N")[0]) + points.input("size")[0])
+
+
+def fit_link(points: Points, settings: Settings, floor: str = "fitted", *, sized: bool = False) -> Fit:
     """Fit the sigmoid to counts by maximum likelihood, or a constant where the runs show no signal.
 
     Its floor is `chance`, or `fitted` between 0 and chance: hold-outs inside the OLMo ladder's 16 runs err by 1.5
     points instead of 5.3 so (larger C), 3.0 instead of 3.4 (larger D), as two tasks score below chance at first.
-    Without item counts every checkpoint counts as one and the same number of items, which leaves the estimate as it is.
+    With `sized` the link has a term in ln N beside the loss. Without item counts every checkpoint counts as one and the
+    same number of items, which leaves the estimate as it is.
     Raises UnknownName for another floor, FitError when the rows are too few.
     """
     if floor not in FLOORS:
         raise UnknownName("floor", floor, FLOORS)
     sunken = floor == "fitted" and points.inputs["chance"][0] > 0
-    law = (SUNKEN if sunken else RISING) if has_signal(points) else LAWS["flat"]
+    law = LAWS["flat"]
+    if has_signal(points):
+        law = (SUNKEN_SIZED if sized else SUNKEN) if sunken else (SIZED if sized else RISING)
+        points = with_size(points) if sized else points
     if np.isnan(points.items).any():
         points = replace(points, items=np.ones(len(points)))
     starts = min(settings.starts, LINK_STARTS)
     return fit(law, points, objective="binomial", starts=starts, seed=settings.seed)
 
 
-def share_at(made: Fit, theta: Array, loss: Array) -> Array:
-    """Compute the share at losses, for coefficients (…, p) against losses (…) that broadcast."""
+def share_at(made: Fit, theta: Array, loss: Array, size: float = 0.0) -> Array:
+    """Compute the share at losses, for coefficients (…, p) against losses (…) that broadcast, at an input `size`."""
     if made.law.name == "flat":
         return np.broadcast_to(theta[..., 0], np.broadcast_shapes(theta.shape[:-1], loss.shape)).copy()
-    floor = made.points.inputs["chance"][0] * (theta[..., 2] if made.law.name == SUNKEN.name else 1.0)
-    eta = np.clip(theta[..., 0] - theta[..., 1] * loss, -300.0, 300.0)
+    of = {name: theta[..., i] for i, name in enumerate(made.law.coefficients)}
+    floor = made.points.inputs["chance"][0] * of.get("f", 1.0)
+    eta = np.clip(of["a"] - of["b"] * loss + of.get("s", 0.0) * size, -300.0, 300.0)
     return np.asarray(np.clip(floor + (1.0 - floor) / (1.0 + np.exp(-eta)), BORDER, 1.0 - BORDER))
 
 
@@ -102,7 +139,7 @@ def link_doubts(made: Fit, measured: Points) -> list[str]:
         found.append("chance is not known: taken as 0; say it when reading (--chance) if there is a floor")
     elif value.max() <= metric.chance:
         found.append(f"at or below chance: {best}, chance is {metric.chance:.1%}")
-    if made.law.name == SUNKEN.name and made.coefficients["f"] < BELOW:
+    if made.coefficients.get("f", 1.0) < BELOW:
         floor = made.coefficients["f"] * (metric.chance or 0.0)
         found.append(f"below chance at high losses ({best}): the floor is fitted, {floor:.1%}, and not taken as chance")
     if made.law.name == "flat":

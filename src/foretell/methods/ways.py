@@ -15,6 +15,7 @@ from foretell.forecast.from_fit import forecast_from_fit, with_draws
 from foretell.laws import LAWS
 from foretell.methods.lossfit import AUTO
 from foretell.methods.pieces import Path, Pieces
+from foretell.methods.tracedways import traced_ways
 from foretell.table import Points
 
 LOSS_LAWS = (AUTO, "chinchilla", "chinchilla-tied")
@@ -81,7 +82,8 @@ def share_ways(pieces: Pieces, metric: str, shared: str, method: str) -> list[Wa
 
     if pieces.link(paths[0], metric, draws=False).law.name == "flat":  # no signal: nothing to weigh
         return [along(paths[0])]
-    return [*(along(path) for path in paths), *_without_loss(pieces, metric, method)]
+    traced = [Way(*way) for way in traced_ways(pieces, metric, shared, method)]
+    return [*(along(path) for path in paths), *traced, *_without_loss(pieces, metric, method)]
 
 
 def _without_loss(pieces: Pieces, metric: str, method: str) -> list[Way]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from foretell.trajectory.pooled import Pooling, compare_pooled
+from foretell.methods.pooled import Pooling, compare_pooled
 
 Array = NDArray[np.float64]
 

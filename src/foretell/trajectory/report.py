@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from foretell.trajectory.pooled import Pooling
+from foretell.methods.pooled import Pooling
 from foretell.trajectory.rule import Category
 from foretell.trajectory.sequences import turning_of, turns_over_size
 from foretell.trajectory.trace import Trace

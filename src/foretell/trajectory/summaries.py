@@ -1,27 +1,24 @@
-"""The summaries of token losses that go into a study's table: quantiles, and shares of categories."""
+"""The summaries of a trace that go into a study's table: quantiles, shares of categories, verdicts on pooling."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from statistics import NormalDist
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from foretell.errors import FitError
+from foretell.methods.pooled import compare_pooled, lineages
+from foretell.methods.token_predictor import MEAN, QUANTILES, quantile_name
+from foretell.methods.tracedlink import pooling_name
 from foretell.table import Metric, Observations
 from foretell.trajectory.categories import Categories
 from foretell.trajectory.losses import RunLosses, TokenLosses
 from foretell.trajectory.rule import Category
 
 Array = NDArray[np.float64]
-
-QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
-MEAN = "tokens/mean"
-
-
-def quantile_name(q: float) -> str:
-    """Name the metric of a quantile: tokens/q10."""
-    return f"tokens/q{round(100 * q):02d}"
 
 
 def distribution(losses: TokenLosses, quantiles: Sequence[float] = QUANTILES) -> tuple[Array, Array]:
@@ -69,7 +66,10 @@ def summaries(runs: Sequence[RunLosses], found: Sequence[Categories], like: Obse
         items=pl.lit(None, dtype=pl.Float64),
         stderr=pl.lit(None, dtype=pl.Float64),
     )
-    names = sorted(set(values["metric"]))
+    return _observations(values, sorted(set(values["metric"])), like)
+
+
+def _observations(values: pl.DataFrame, names: Sequence[str], like: Observations) -> Observations:
     described = like.runs.filter(pl.col("name").is_in(values["run"].unique().to_list()))
     return Observations(
         runs=described,
@@ -79,6 +79,37 @@ def summaries(runs: Sequence[RunLosses], found: Sequence[Categories], like: Obse
         rows=like.rows,
         final_mean=like.final_mean,
     )
+
+
+def verdicts(training: Observations, metrics: Sequence[str], loss: str, *, seed: int = 0) -> Observations | None:
+    """Make observations of whether one curve in the loss serves all sizes: `pooling/METRIC/ratio`, None without any.
+
+    The value is the error of one curve over that of a curve a size, with its standard error (the 80 % interval's, as of
+    a normal), at the end of every run that took part. Only the runs given speak: leave out those that are held out.
+    """
+    rows, names = [], []
+    for metric in metrics:
+        try:
+            points = training.link(loss, metric)
+            lineage = lineages(training, points.run)
+            made = compare_pooled(metric, points.input("L"), points.value, points.input("N"), lineage, seed=seed)
+        except FitError:  # too few checkpoints: no verdict
+            continue
+        low, high = made.interval()
+        told = {
+            "metric": pooling_name(metric),
+            "value": made.ratio,
+            "stderr": 0.5 * (high - low) / NormalDist().inv_cdf(0.9),
+        }
+        names.append(pooling_name(metric))
+        for run in np.unique(points.run):
+            mine = points.run == run
+            last = np.flatnonzero(mine)[np.argmax(points.input("D")[mine])]
+            rows.append({"run": str(run), "D": points.input("D")[last], "C": points.input("C")[last], **told})
+    if not rows:
+        return None
+    values = pl.DataFrame(rows).with_columns(step=pl.lit(None, dtype=pl.Float64), items=pl.lit(None, dtype=pl.Float64))
+    return _observations(values, names, training)
 
 
 def category_means(runs: Sequence[TokenLosses], of: Categories, start: float) -> list[Array]:

@@ -10,10 +10,10 @@ import polars as pl
 from numpy.typing import NDArray
 
 from foretell.errors import FitError, StudyError
+from foretell.methods.pooled import Pooling, compare_pooled, lineages
 from foretell.table import Observations
 from foretell.trajectory.alignment import Alignment, align
 from foretell.trajectory.emergence import Emergence, breakthroughness, emergence_point, linearity
-from foretell.trajectory.pooled import Pooling, compare_pooled
 
 Array = NDArray[np.float64]
 
@@ -97,17 +97,6 @@ def trace_task(observations: Observations, metric: str, loss: str, *, seed: int 
         linear=linear,
         sudden=sudden,
     )
-
-
-def lineages(observations: Observations, run: NDArray[np.str_]) -> NDArray[np.str_]:
-    """Name for each row (n,) what was trained as one: the rung where the study says so, else the run.
-
-    The horizons of a rung share their trunk: they are resampled together.
-    """
-    if "rung" not in observations.runs.columns:
-        return run
-    rungs = {name: rung or name for name, rung in observations.runs.select("name", "rung").iter_rows()}
-    return np.array([rungs[str(name)] for name in run])
 
 
 def _maybe_emergence(metric: str, rows: Rows, lineage: NDArray[np.str_], chance: float, seed: int) -> Emergence | None:

@@ -10,12 +10,12 @@ import polars as pl
 from numpy.typing import NDArray
 
 from foretell.errors import FitError, StudyError
+from foretell.methods.token_predictor import TokenPredictor
 from foretell.table import Observations
 from foretell.trajectory.alignment import Alignment, align
 from foretell.trajectory.categories import Categories, classify
 from foretell.trajectory.losses import RunLosses
 from foretell.trajectory.overlap import Overlap, overlap_of
-from foretell.trajectory.predictor import TokenPredictor
 from foretell.trajectory.rule import FEWEST, STARTS, Category, starts_that_fit
 from foretell.trajectory.sequences import SequenceCurve
 from foretell.trajectory.summaries import category_means

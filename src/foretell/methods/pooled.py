@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foretell.errors import FitError
+from foretell.table import Observations
 
 Array = NDArray[np.float64]
 Names = NDArray[np.str_]
@@ -125,6 +126,17 @@ def compare_pooled(
         left_out=tuple(_without(x, y, size, kind, degree) for kind in enough),
         dropped=dropped,
     )
+
+
+def lineages(observations: Observations, run: NDArray[np.str_]) -> NDArray[np.str_]:
+    """Name for each row (n,) what was trained as one: the rung where the study says so, else the run.
+
+    The horizons of a rung share their trunk: they are resampled together.
+    """
+    if "rung" not in observations.runs.columns:
+        return run
+    rungs = {name: rung or name for name, rung in observations.runs.select("name", "rung").iter_rows()}
+    return np.array([rungs[str(name)] for name in run])
 
 
 def _residuals(x: Array, y: Array, group: Array, degree: int) -> Array:

@@ -12,12 +12,20 @@ from numpy.typing import NDArray
 from foretell.errors import ForetellError, MethodError
 from foretell.forecast import Settings
 from foretell.judge.split import splits_of
-from foretell.methods.floored_sigmoid import fit_floored_sigmoid, floor_limit
+from foretell.methods.floored_sigmoid import FlooredSigmoid, fit_floored_sigmoid, floor_limit
 from foretell.methods.lossfit import AUTO, fit_loss
 from foretell.table import Metric, Observations
-from foretell.trajectory.summaries import MEAN, QUANTILES, quantile_name
 
 Array = NDArray[np.float64]
+
+QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
+MEAN = "tokens/mean"
+
+
+def quantile_name(q: float) -> str:
+    """Name the metric of a quantile: tokens/q10."""
+    return f"tokens/q{round(100 * q):02d}"
+
 
 ALONE = "loss"
 TOKENS = (MEAN, *(quantile_name(q) for q in QUANTILES))
@@ -49,6 +57,11 @@ class TokenPredictor:
     alone: float
     draws: Array
     hidden: int
+
+    @property
+    def beside(self) -> tuple[str, ...]:
+        """Name the metrics that stand beside the validation loss."""
+        return CANDIDATES[self.name]
 
     @property
     def difference(self) -> float:
@@ -97,7 +110,8 @@ def compare_predictors(
             for name, beside in CANDIDATES.items():
                 known = hidden.select(pl.col(loss), *beside).to_numpy()
                 guess = np.column_stack([foretold[column] for column in (loss, *beside)])
-                seen, told = _predicted(fitted, loss, beside, task, metric, known, guess)
+                link = fit_token_link(fitted, loss, beside, metric)
+                seen, told = (link.share(inputs)[0] for inputs in (known, guess))
                 truth = hidden[task].to_numpy()
                 rows[name] += [
                     (run, float(a), float(b))
@@ -120,25 +134,53 @@ def _ends(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.sort("run", "D").group_by("run", maintain_order=True).last() if len(rows) else rows
 
 
-def _predicted(
-    fitted: pl.DataFrame, loss: str, beside: tuple[str, ...], task: str, metric: Metric, *at: Array
-) -> list[Array]:
-    """Give shares at inputs (m, p): the validation loss, and what the quantiles say beyond it."""
-    x = fitted.select(pl.col(loss), *beside).to_numpy()
-    y = fitted[task].to_numpy()
-    line = np.column_stack([np.ones(len(x)), x[:, 0], x[:, 0] ** 2])
+@dataclass(frozen=True)
+class TokenInputs:
+    """Turn loss and q quantiles into what a link sums: the loss, and what it leaves of the quantiles.
+
+    `explained` (3, q) is what a parabola in the loss says of the quantiles, `scale` (q,) the spread of what is left.
+    """
+
+    middle: float
+    width: float
+    explained: Array
+    scale: Array
+
+    def of(self, z: Array) -> Array:
+        """Give the inputs of the sigmoid at loss and quantiles (…, 1 + q)."""
+        left = z[..., 1:] - _parabola(z[..., 0]) @ self.explained
+        return np.concatenate([(z[..., :1] - self.middle) / self.width, left / self.scale], axis=-1)
+
+
+@dataclass(frozen=True)
+class TokenLink:
+    """Hold a floored sigmoid of a loss and of what quantiles say beyond it, fitted B times over."""
+
+    made: FlooredSigmoid
+    inputs: TokenInputs
+
+    def share(self, z: Array) -> Array:
+        """Compute the shares (B, m) at loss and quantiles (m, 1 + q), the same for every fit, or (B, m, 1 + q)."""
+        return self.made.predict(self.inputs.of(z))
+
+
+def fit_token_link(
+    rows: pl.DataFrame, loss: str, beside: tuple[str, ...], metric: Metric, weights: Array | None = None
+) -> TokenLink:
+    """Fit a link on rows that have a column for loss, quantiles and share; once for each row of `weights` (B, n)."""
+    x, y = rows.select(pl.col(loss), *beside).to_numpy(), rows[metric.name].to_numpy()
+    line = _parabola(x[:, 0])
     explained = np.linalg.lstsq(line, x[:, 1:], rcond=None)[0]
-
-    def features(z: Array) -> Array:
-        left = z[:, 1:] - np.column_stack([np.ones(len(z)), z[:, 0], z[:, 0] ** 2]) @ explained
-        return np.column_stack([(z[:, 0] - middle) / width, left / scale])
-
-    middle, width = float(x[:, 0].mean()), float(x[:, 0].std()) or 1.0
     scale = (x[:, 1:] - line @ explained).std(axis=0)
     scale = np.where(scale > NOTHING * x[:, 1:].std(axis=0), scale, np.inf)
+    inputs = TokenInputs(float(x[:, 0].mean()), float(x[:, 0].std()) or 1.0, explained, scale)
     penalty = np.array([LOOSE, *[TIGHT] * len(beside)]) * len(x)
-    made = fit_floored_sigmoid(features(x), y, penalty, limit=floor_limit(y, metric.chance))
-    return [made.predict(features(z))[0] for z in at]
+    made = fit_floored_sigmoid(inputs.of(x), y, penalty, limit=floor_limit(y, metric.chance), weights=weights)
+    return TokenLink(made, inputs)
+
+
+def _parabola(loss: Array) -> Array:
+    return np.stack([np.ones_like(loss), loss, loss**2], axis=-1)
 
 
 def _score(

@@ -1,10 +1,11 @@
 """Training throughput of a whole ladder beside a plain PyTorch and transformers loop on the same work.
 
-    python benchmarks/training.py [SECONDS a rung]
+    python benchmarks/training.py [SECONDS a rung] [--litgpt PYTHON]
 
 Three rungs (200K, 1M, 3M) on two cores. The plain loop: one process, two threads, eager, the same model, precision and
 batch, one rung after another. Ours: `foretell train`'s own code, rungs packed one a core, compiled. Both in bf16 and in
-fp32; times with and without starting and compiling. A shared trunk's saving comes on top, and is not counted here.
+fp32; times with and without starting and compiling. With the Python of an environment that holds litgpt, its model in
+the same loop as well, compiled as its `pretrain` does. A shared trunk's saving comes on top, and is not counted here.
 """
 
 import json
@@ -24,20 +25,43 @@ TOKENS_A_SECOND = {"200K": 20_000, "1M": 6_000, "3M": 3_000}  # a first guess, s
 COMMON = {"vocabulary": 264, "sequence": 256}
 BATCH = 16
 
-PLAIN = """
+TRANSFORMERS = """
+from transformers import LlamaConfig, LlamaForCausalLM
+def make(shape):
+    return LlamaForCausalLM(LlamaConfig(vocab_size=shape["vocabulary"], hidden_size=shape["width"],
+        intermediate_size=shape["mlp_width"], num_hidden_layers=shape["layers"],
+        num_attention_heads=shape["heads"], num_key_value_heads=shape["kv_heads"],
+        max_position_embeddings=shape["sequence"], tie_word_embeddings=True, use_cache=False))
+def loss_of(model, batch):
+    return model(input_ids=batch, labels=batch).loss
+"""
+
+LITGPT = """
+import torch
+from litgpt import GPT, Config
+def make(shape):
+    model = GPT(Config(block_size=shape["sequence"], vocab_size=shape["vocabulary"],
+        padded_vocab_size=shape["vocabulary"], n_layer=shape["layers"], n_head=shape["heads"],
+        n_query_groups=shape["kv_heads"], n_embd=shape["width"], intermediate_size=shape["mlp_width"],
+        norm_class_name="RMSNorm", mlp_class_name="LLaMAMLP", bias=False, parallel_residual=False,
+        rotary_percentage=1.0))
+    model.lm_head.weight = model.transformer.wte.weight
+    model.apply(lambda m: torch.nn.init.normal_(m.weight, std=0.02) if isinstance(m, torch.nn.Embedding) else None)
+    return torch.compile(model)
+def loss_of(model, batch):
+    logits = model(batch)
+    return torch.nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1).float(), batch[:, 1:].flatten())
+"""
+
+LOOP = """
 import json, sys, time
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM
 told = json.loads(sys.argv[1])
 torch.set_num_threads(2)
 made = {}
 began = time.perf_counter()
 for name, shape, steps in told["rungs"]:
-    config = LlamaConfig(vocab_size=shape["vocabulary"], hidden_size=shape["width"],
-        intermediate_size=shape["mlp_width"], num_hidden_layers=shape["layers"],
-        num_attention_heads=shape["heads"], num_key_value_heads=shape["kv_heads"],
-        max_position_embeddings=shape["sequence"], tie_word_embeddings=True, use_cache=False)
-    model = LlamaForCausalLM(config)
+    model = make(shape)
     optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3)
     data = torch.randint(0, 256, (64, told["batch"], shape["sequence"]))
     for step in range(steps + 3):
@@ -45,7 +69,7 @@ for name, shape, steps in told["rungs"]:
             start = time.perf_counter()
         batch = data[step % 64]
         with torch.autocast("cpu", torch.bfloat16, enabled=told["precision"] == "bf16"):
-            loss = model(input_ids=batch, labels=batch).loss
+            loss = loss_of(model, batch)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
@@ -85,12 +109,12 @@ def threads(count):
     return {**os.environ, "OMP_NUM_THREADS": str(count), "OMP_WAIT_POLICY": "passive"}
 
 
-def plain(rungs, precision):
+def plain(rungs, precision, model=TRANSFORMERS, python=sys.executable):
     """Run the plain loop; give seconds by rung, and of the whole process."""
     began = time.perf_counter()
     told = json.dumps({"rungs": rungs, "precision": precision, "batch": BATCH})
     done = subprocess.run(
-        [sys.executable, "-c", PLAIN, told], check=True, capture_output=True, text=True, env=threads(2)
+        [python, "-c", model + LOOP, told], check=True, capture_output=True, text=True, env=threads(2)
     )
     made = json.loads(done.stdout.splitlines()[-1])
     return made["rungs"], sum(made["rungs"].values()), time.perf_counter() - began
@@ -126,7 +150,9 @@ def ours(rungs, precision, compiled, corpus, weights, folder, at_once=2):
 def main():
     from foretell.ladder.live import make_live_ladder
 
-    seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 60.0
+    given = sys.argv[1:]
+    litgpt = given.pop(given.index("--litgpt") + 1) if "--litgpt" in given else ""
+    seconds = float(given[0]) if given and given[0] != "--litgpt" else 60.0
     rungs = [
         (name, {**shape, **COMMON}, max(20, round(seconds * TOKENS_A_SECOND[name] / (BATCH * COMMON["sequence"]))))
         for name, shape in SHAPES.items()
@@ -137,6 +163,11 @@ def main():
         for precision in ("fp32", "bf16"):
             base, steady, whole = plain(rungs, precision)
             print(f"\n{precision}: plain loop, 2 threads, eager: {steady:.1f} s, with start {whole:.1f} s")
+            if litgpt:
+                _, theirs, theirs_whole = plain(rungs, precision, LITGPT, litgpt)
+                print(
+                    f"{precision}: litgpt's model, 2 threads, compiled: {theirs:.1f} s, with start {theirs_whole:.1f} s"
+                )
             for compiled in (False, True):
                 each, packed, all_in = ours(rungs, precision, compiled, corpus, weights, Path(folder))
                 cells = ", ".join(f"{name} {base[name] / each[name]:.2f}" for name in base)

@@ -24,6 +24,9 @@ def demo(
     train: Annotated[
         bool, typer.Option("--train", help="Train a micro-ladder here and now, forecast a larger run, and train that.")
     ] = False,
+    mixtures: Annotated[
+        bool, typer.Option("--mixtures", help="The mixtures that ship: where the best one of short runs led.")
+    ] = False,
     level: Level = 0.8,
     draws: Draws = 1000,
     seed: Seed = 0,
@@ -33,7 +36,8 @@ def demo(
     """Forecast a large run from small ones, beside what was then measured.
 
     Without options: the ladder that ships, 28 small runs and one of 26 times the largest's compute, forecast before it
-    was trained. With --olmo: 8 tasks of OLMo 7B-4T and 13B-5T from 16 runs of at most 1.3B.
+    was trained. With --olmo: 8 tasks of OLMo 7B-4T and 13B-5T from 16 runs of at most 1.3B. With --mixtures: how much
+    of a scarce source to train on, from runs of 1/16 to 1/2 of the tokens, and what each answer cost.
     """
     from foretell import api
     from foretell.cli.show import print_json, working
@@ -44,6 +48,11 @@ def demo(
         raise MethodError(f"level is {level}; it lies between 0 and 1, such as 0.8")
     if train and (olmo or path):
         raise MethodError("--train makes its own ladder; leave out --olmo and the path")
+    if mixtures:
+        if train or olmo or path:
+            raise MethodError("--mixtures has runs of its own; leave out --train, --olmo and the path")
+        _mixtures(level, draws, seed, figure, json=json)
+        return
     study = _train(quiet=json) if train else _read(path, olmo=olmo, quiet=json)
     names = [] if olmo or path else [name for name in study.metrics if name.endswith(("/loss", "/acc"))]
     with working("forecasting", quiet=json):
@@ -99,6 +108,26 @@ def _train(*, quiet: bool) -> Observations:
             console().print(f"\nNow the target itself is trained: {format_count(N)} on {format_count(D)} tokens.\n")
         with working("training the target", quiet=quiet):
             return live.train_target()
+
+
+def _mixtures(level: float, draws: int, seed: int, figure: Path | None, *, json: bool) -> None:
+    """Carry the best mixtures of the shipped short runs to the target, beside what was then measured there."""
+    from foretell.cli.mix_show import say_fit
+    from foretell.cli.show import console, working
+    from foretell.mixing import carry, horizons_of, panel_of
+    from foretell.mixture import Pools
+    from foretell.sources.shipped import MIXTURES, shipped_mixtures
+
+    study = shipped_mixtures()
+    pools = Pools({MIXTURES.scarce: MIXTURES.pool})
+    with working("fitting horizons", quiet=json):
+        horizons = horizons_of(panel_of(study, [MIXTURES.metric]), MIXTURES.metric)
+        made = carry(horizons, pools, MIXTURES.D, draws=min(draws, 200), seed=seed)
+    if not json:
+        console().print(
+            f"{len(study.runs)} runs on a scarce and an abundant source; {MIXTURES.metric} is what counts\n"
+        )
+    say_fit(made, pools, level, figure, json=json)
 
 
 def _rows(made: Backtest, level: float) -> list[dict[str, Any]]:

@@ -61,11 +61,15 @@ def test_the_sealed_forecast_was_made_from_the_rungs_that_ship():
     assert {(f.target.N, f.target.D) for f in seal.forecasts} == {(target["N"], target["D"])}
 
 
-def test_the_shipped_files_are_small_and_hold_no_text():
+def test_the_shipped_files_are_small_and_say_under_which_terms():
     folder = ROOT / "src" / "foretell" / "shipped" / "ladder"
-    files = [path for path in folder.rglob("*") if path.is_file()]
-    assert {path.suffix for path in files} <= {".toml", ".parquet"}
-    assert sum(path.stat().st_size for path in files) < 3_000_000
+    files = {path.name: path.stat().st_size for path in folder.rglob("*") if path.is_file()}
+    tables = {"study.toml", "runs.parquet", "observations.parquet"}
+    assert set(files) == {*tables, "probe.npz", "texts.json", "LICENSES.txt"}
+    assert sum(files.values()) < 5_000_000
+    terms = (folder / "LICENSES.txt").read_text()
+    assert "PYTHON SOFTWARE FOUNDATION LICENSE VERSION 2" in terms
+    assert "public domain" in terms
 
 
 def test_the_demo_needs_no_network_and_no_torch():

@@ -14,7 +14,8 @@ from foretell.table import Observations
 Array = NDArray[np.float64]
 Names = NDArray[np.str_]
 
-DEGREES = (1, 2, 3)  # of the polynomials in log perplexity that compete; rows left out choose
+DEGREES = (1, 2, 3)  # of each size's polynomial in log perplexity that compete; rows left out choose
+SHARED_DEGREES = (1, 2, 3, 4, 5, 6, 7)  # of the one for all, which has a longer way to bend: a sigmoid needs 5 and more
 DRAWS = 2000
 SPARE = 2  # rows of a size beyond the coefficients of its curve
 EDGE = 0.02  # of the width of the others' range: how far beyond it a size left out is still asked about
@@ -65,13 +66,14 @@ def compare_pooled(
     run: Names,
     *,
     degrees: Sequence[int] = DEGREES,
+    shared_degrees: Sequence[int] = SHARED_DEGREES,
     seed: int = 0,
 ) -> Pooling:
     """Compare one polynomial of `y` (n,) in `x` (n,), a loss in nats, with one for each `size` (n,) of its own.
 
-    Each side has the degree at which it errs least on rows left out; the F-test that of the pooled curve. A size with
-    too few rows for a curve of its own takes no part. The interval resamples runs. Raises FitError where fewer than two
-    sizes are left, or x does not vary.
+    Each side has the degree at which it errs least on rows left out; the F-test that of the pooled curve, and at most
+    the highest of a size's own. A size with too few rows for a curve of its own takes no part. The interval resamples
+    runs. Raises FitError where fewer than two sizes are left, or x does not vary.
     """
     if not (np.isfinite(x).all() and np.isfinite(y).all()):
         raise FitError(f"{name}: perplexity or outcome holds a value that is not finite; leave such rows out")
@@ -91,14 +93,16 @@ def compare_pooled(
     if np.ptp(x) == 0:
         raise FitError(f"{name}: every checkpoint has the same perplexity; there is no curve to fit")
     x = (x - x.mean()) / x.std()
-    shared = {degree: _left_one_out(x, y, np.zeros(len(x)), degree) for degree in degrees}
+    able = [degree for degree in shared_degrees if len(x) > degree + 1 + SPARE]
+    shared = {degree: _left_one_out(x, y, np.zeros(len(x)), degree) for degree in able}
     apart = {degree: _left_one_out(x, y, size, degree) for degree in degrees}
     asked = _inner(x, size)  # the ends of a size's own curve are extrapolated, of the pooled one mostly not
-    degree = min(degrees, key=lambda d: (float(np.mean(shared[d][asked] ** 2)), d))
+    degree = min(able, key=lambda d: (float(np.mean(shared[d][asked] ** 2)), d))
     own = min(degrees, key=lambda d: (float(np.mean(apart[d][asked] ** 2)), d))
     of_all, of_each = np.where(asked, shared[degree], 0.0), np.where(asked, apart[own], 0.0)
-    few, many = degree + 1, (degree + 1) * len(enough)
-    rss_all, rss_each = (float(np.sum(_residuals(x, y, g, degree) ** 2)) for g in (np.zeros(len(x)), size))
+    nested = min(degree, widest)
+    few, many = nested + 1, (nested + 1) * len(enough)
+    rss_all, rss_each = (float(np.sum(_residuals(x, y, g, nested) ** 2)) for g in (np.zeros(len(x)), size))
     df = (many - few, len(x) - many)
     gain = max(rss_all - rss_each, 0.0) / df[0]
     F = gain / (rss_each / df[1]) if rss_each > 0 else (np.inf if gain > 0 else 0.0)

@@ -38,6 +38,7 @@ CANDIDATES: Mapping[str, tuple[str, ...]] = {
 LOOSE, TIGHT = 1e-3, 0.03  # penalties of the loss's slope and of the others': the loss leads, quantiles correct it
 NOTHING = 1e-3  # of its spread: a quantile that the loss explains so far has nothing to add
 SURE = 0.95  # of the interval of the difference: three candidates, so one is kept by chance in 13 studies
+WORTH = 1e-4  # of accuracy: a gain below a hundredth of a point is none, however sure
 DRAWS = 2000
 
 
@@ -77,7 +78,7 @@ class TokenPredictor:
     @property
     def kept(self) -> bool:
         """Say whether the candidate surely helps (95 %)."""
-        return self.interval(SURE)[1] < 0
+        return self.interval(SURE)[1] < 0 and self.difference < -WORTH
 
 
 def compare_predictors(

@@ -136,9 +136,19 @@ def _load(path: str | Path) -> tuple[PackTitle, dict[str, NDArray[Any]]]:
     import zlib
 
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in ARRAYS}
         return PackTitle.model_validate_json(arrays["title"].tobytes()), arrays
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error, ValidationError) as error:
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        EOFError,
+        TypeError,
+        AttributeError,
+        BadZipFile,
+        zlib.error,
+        ValidationError,
+    ) as error:
         said = (str(error).splitlines() or [type(error).__name__])[0]
         raise StudyError(f"{path} cannot be read: {said}; it is absent, cut short or damaged") from None

@@ -42,6 +42,7 @@ SKETCH = {True: 6, False: 24}  # hashes a metric, of protocols with many metrics
 LEVEL = 0.8
 BINS = ((-99.0, 0.0), (0.0, 0.5), (0.5, 1.0), (1.0, 99.0))  # decades
 POWERS = (1.0, 1.25, 1.5, 1.75, 2.0)
+FEWEST_SOURCES = 5  # of fewer, each one left out changes the power: it stays 1 (docs/decisions.md)
 
 
 @dataclass(frozen=True)
@@ -178,6 +179,8 @@ def learn(rows: Sequence[Row]) -> float:
     """
     table = Table.of([row for row in rows if row.reach > 0.0])
     names = np.array([row.source for row in table.rows])
+    if len(set(names)) < FEWEST_SOURCES:
+        return POWERS[0]
     missed = []
     for power in POWERS:
         inside = table.judge(power)[0]

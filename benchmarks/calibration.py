@@ -1,7 +1,7 @@
 """Learn src/foretell/judge/calibration.toml: by which power of reach the form's part of an interval grows.
 
-Every public data set is forecast from its smaller runs, by progressive hold-outs of whole runs and by its protocol. For
-each data set the factors are learned on all others, and judged on it: coverage by reach and kind, interval score, PIT.
+Every public data set's hidden rows are forecast as its protocol has it. For each data set the powers are learned on all
+others, and judged on it: coverage by reach and kind, interval score, PIT.
 
 Run: python benchmarks/calibration.py [--method ladder,auto] [--keep FOLDER] [--write] [--figure FILE]
 (--keep stores the hold-outs' draws, the slow part, and reads them when they are there)
@@ -24,27 +24,25 @@ import numpy as np
 import tomli_w
 from numpy.typing import NDArray
 
-from foretell.errors import ForetellError
 from foretell.forecast import Settings
-from foretell.judge import Split, binomial_interval, interval_score, splits_of
+from foretell.judge import Split, binomial_interval, interval_score
 from foretell.judge.calibration import OTHERS, SHARES, SHIPPED, UNCALIBRATED, Calibration, growth_of, sketch_of
 from foretell.judge.hidden import forecast_split
 from foretell.judge.score import pit_of
 from foretell.judge.widen import PART, form_excess, hold_out_settings
 from foretell.methods import method_named
-from protocols import Group, protocol
+from protocols import protocol
 
 Array = NDArray[np.float64]
 
 FILE = Path(__file__).parents[1] / "src" / "foretell" / "judge" / SHIPPED
 DRAWS = 80
-INSIDE = (0.4, 0.7)  # of the fit rows, by compute: progressive hold-outs beside the protocol's own
-MOST_INSIDE, MOST_PROTOCOL = 10, 20  # hidden rows a metric
-MOST_METRICS = 8  # of a protocol, spread over the alphabet, for the hold-outs inside
+MOST = 20  # hidden rows a metric
 SKETCH = {True: 6, False: 24}  # hashes a metric, of protocols with many metrics and with few
 LEVEL = 0.8
 BINS = ((-99.0, 0.0), (0.0, 0.5), (0.5, 1.0), (1.0, 99.0))  # decades
 POWERS = (1.0, 1.25, 1.5, 1.75, 2.0)
+FEWEST_SOURCES = 5  # of fewer, each one left out changes the power: it stays 1 (docs/decisions.md)
 
 
 @dataclass(frozen=True)
@@ -75,30 +73,18 @@ SOURCES = (
 class Row:
     """Hold one hidden row: draws without form, what was measured, and the excess of the hold-outs inside the fit.
 
-    Everything is relative to the measurement, except for shares; `inside` says that it was no protocol's target.
+    Everything is relative to the measurement, except for shares.
     """
 
     source: str
     group: str
     metric: str
     share: bool
-    inside: bool
     reach: float
     measured: float
     value: float
     draws: list[float]
     excess: list[float]
-
-
-def splits(group: Group) -> Iterator[tuple[Split, bool]]:
-    """Give the hold-outs of a group, and whether each lies inside the rows that its protocol fits."""
-    try:
-        for split in splits_of(group.fit, "C", INSIDE):
-            yield split, True
-    except ForetellError:
-        pass
-    if group.test is not None:
-        yield Split(group.name, group.fit, group.test), False
 
 
 def rows_of(source: Source, method: str) -> Iterator[Row]:
@@ -109,20 +95,18 @@ def rows_of(source: Source, method: str) -> Iterator[Row]:
     made = method_named(method)
     for group in found.groups:
         names = [name for name in found.metrics if name in group.fit.metrics]
-        few = {names[round(i)] for i in np.linspace(0, len(names) - 1, min(len(names), MOST_METRICS))}
-        for split, inside in splits(group):
-            asked = [name for name in names if name in few or not inside]
-            hidden = forecast_split(made, split, asked, plain, MOST_INSIDE if inside else MOST_PROTOCOL)
-            able = sorted({forecast.metric.name for forecast, _ in hidden})
-            excess = form_excess(made, split.fit, able, hold_out_settings(settings))
-            for forecast, measured in hidden:
-                share = forecast.metric.is_share
-                size = 1.0 if share else abs(measured)
-                yield Row(
-                    source.name, group.name, forecast.metric.name, share, inside, forecast.reach, measured / size,
-                    forecast.value / size, [float(f"{x / size:.6g}") for x in forecast.draws],
-                    excess[forecast.metric.name],
-                )  # fmt: skip
+        assert group.test is not None
+        hidden = forecast_split(made, Split(group.name, group.fit, group.test), names, plain, MOST)
+        able = sorted({forecast.metric.name for forecast, _ in hidden})
+        excess = form_excess(made, group.fit, able, hold_out_settings(settings))
+        for forecast, measured in hidden:
+            share = forecast.metric.is_share
+            size = 1.0 if share else abs(measured)
+            yield Row(
+                source.name, group.name, forecast.metric.name, share, forecast.reach, measured / size,
+                forecast.value / size, [float(f"{x / size:.6g}") for x in forecast.draws],
+                excess[forecast.metric.name],
+            )  # fmt: skip
 
 
 def collect(method: str, keep: Path | None) -> list[Row]:
@@ -188,13 +172,15 @@ class Table:
 
 
 def learn(rows: Sequence[Row]) -> float:
-    """Choose the power at which 80 % intervals of the protocols' rows cover nearest to 80 % in every bin of reach.
+    """Choose the power at which 80 % intervals of the hidden rows cover nearest to 80 % in every bin of reach.
 
     In a bin every source counts once. A bin's coverage is all that is asked: a factor beside the power was tried, and
     does not carry from some sources to another (docs/decisions.md).
     """
-    table = Table.of([row for row in rows if not row.inside and row.reach > 0.0])
+    table = Table.of([row for row in rows if row.reach > 0.0])
     names = np.array([row.source for row in table.rows])
+    if len(set(names)) < FEWEST_SOURCES:
+        return POWERS[0]
     missed = []
     for power in POWERS:
         inside = table.judge(power)[0]
@@ -239,9 +225,8 @@ def judged(rows: Sequence[Row], of: dict[str, Calibration] | None) -> list[tuple
 
 
 def report(method: str, rows: Sequence[Row], made: dict[str, Calibration]) -> None:
-    """Print coverage before and after, by reach, by kind and by source, on the protocols' hidden rows."""
-    hidden = [row for row in rows if not row.inside]
-    before, after = judged(hidden, None), judged(hidden, made)
+    """Print coverage before and after, by reach, by kind and by source, on the hidden rows."""
+    before, after = judged(rows, None), judged(rows, made)
     print(f"\n## {method}: 80 % intervals of the protocols' hidden rows\n")
     print("| of | reach | n | before | after | score before | after |\n|---|---|---|---|---|---|---|")
     parts: list[tuple[str, Any]] = [
@@ -335,9 +320,8 @@ def main() -> None:
         if asked.figure:
             from foretell.report.calibration_figure import draw_pit
 
-            hidden = [row for row in rows if not row.inside]
             parts = {
-                label: np.array([pit for *_, pit in judged(hidden, of)])
+                label: np.array([pit for *_, pit in judged(rows, of)])
                 for label, of in (("own hold-outs alone", None), ("calibrated", made[method]))
             }
             draw_pit(parts, asked.figure.with_stem(f"{asked.figure.stem}-{method}"))

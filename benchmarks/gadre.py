@@ -31,7 +31,7 @@ def forecasts(group: Group, method: str, tasks: dict[str, tuple[str, ...]]) -> l
     fit, test = group.fit, group.test
     for name, some in tasks.items():
         fit, test = average_error(fit, some, name), average_error(test, some, name)
-    made = forecast_split(method_named(method), Split(group.name, fit, test), [LOSS, *every, *tasks], POINT)
+    made = forecast_split(method_named(method), Split(group.name, fit, test), [LOSS, *every, *tasks], POINT, None)
     measured = {(one.metric.name, one.target.name): value for one, value in made}
     for name, some in tasks.items():
         alone = [one for one, _ in made if one.metric.name in some]

@@ -64,6 +64,12 @@ def test_the_default_loss_law_is_preferred_where_hold_outs_do_not_decide():
     assert weights["skaling"] > 0.75 > 0.25 > weights["chinchilla"]
 
 
+def test_the_direct_law_is_preferred_where_hold_outs_do_not_decide():
+    errors = {"a link": 0.02, "direct": 0.02, "none": 0.04}
+    weights = _weights([way(name) for name in errors], errors, [errors], is_share=True)
+    assert weights["direct"] > 0.9 > weights["a link"] > weights["none"]
+
+
 def test_held_out_values_never_influence_a_forecast():
     study = read_olmo_ladder(testbeds() / "olmo-ladder").only_metrics(["hellaswag/acc", "hellaswag/bpb", "c4/loss"])
     targets = held_out_targets(study)

@@ -81,6 +81,20 @@ def test_half_of_a_sources_runs_under_other_names_are_recognised_by_their_values
     assert known.of(named("mine"), "ladder").left_out == ()
 
 
+def test_two_rows_that_are_alike_by_chance_make_no_study_of_a_source():
+    study = ladder()
+    mine = sketch_of(study)[:2]
+    others = np.arange(200, dtype=np.uint64)
+    assert parse(text("one", sketch=[int(x) for x in (*mine, *others)])).of(named("mine"), "ladder").left_out == ()
+    assert parse(text("one", sketch=[int(x) for x in mine])).of(named("mine"), "ladder").left_out == ("one",)
+
+
+def test_the_olmo_ladder_is_taken_for_itself_alone():
+    known = shipped()
+    fit = protocol("olmo-ladder").groups[0].fit
+    assert known.of(fit, "ladder").left_out == ("olmo-ladder",)
+
+
 def test_a_method_without_powers_of_its_own_takes_those_of_the_ladder():
     known = parse(text("one"))
     assert known.of(named("mine"), "chinchilla") == known.of(named("mine"), "ladder") != UNCALIBRATED

@@ -23,6 +23,9 @@ DEFAULT_METHOD = "ladder"  # methods that were not calibrated take the powers of
 PRIOR = {OTHERS: 0.01, SHARES: 0.02}
 WORTH = 1.0  # hold-outs that the prior counts as
 DIGITS = 5  # of a value, and of its tokens, by which a row is recognised
+# Of the hashes that two data sets could have in common, so many must be: tokens are round numbers, and two rows of the
+# OLMo ladder are by chance two of Pythia's 280.
+SHARED = 0.02
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,12 @@ def recognise(sources: Collection[Source], observations: Observations) -> set[st
     """Name the sources of which the study has families or rows, of whatever metric."""
     families = set(observations.runs["family"].unique())
     rows = sketch_of(observations)
-    return {s.name for s in sources if families & {s.name, *s.names} or np.isin(s.sketch, rows).any()}
+    return {s.name for s in sources if families & {s.name, *s.names} or _shared(s.sketch, rows) > SHARED}
+
+
+def _shared(sketch: NDArray[np.uint64], rows: NDArray[np.uint64]) -> float:
+    fewest = min(len(sketch), len(rows))
+    return float(np.isin(sketch, rows).sum()) / fewest if fewest else 0.0
 
 
 def sketch_of(observations: Observations, most: int | None = None) -> NDArray[np.uint64]:

@@ -19,7 +19,7 @@ from foretell.table import Observations
 # Chosen on hold-outs inside the fit parts of ten public families, targets unseen (docs/decisions.md):
 OWN_SHARE = 0.3  # how far a metric's own hold-out error counts, beside the mean over all metrics of its kind
 LOSS_POWER, SHARE_POWER = 4.0, 8.0  # weight = error^−power
-PREFERENCE = 4.0  # times the weight that the default loss law would have on its errors alone
+PREFERRED = {"skaling": 4.0, "direct": 16.0}  # times the weight that such a way has by its errors alone
 FLOOR = 1e-4  # added to every hold-out error: less than the noise of any metric
 LEAST_WEIGHT = 0.02  # ways that weigh less are left out
 MOST_TARGETS = 30  # rows a hold-out and metric
@@ -132,12 +132,12 @@ def _weights(
     }
     usual = float(np.median(list(pooled.values()))) if pooled else 1.0
     weights = {}
-    for i, way in enumerate(ways):
+    for way in ways:
         general = pooled.get(way.name, usual)
         error = OWN_SHARE * own.get(way.role, general) + (1.0 - OWN_SHARE) * general
-        weights[way.name] = (error + FLOOR) ** -(SHARE_POWER if is_share else LOSS_POWER)
-        if i == 0 and not is_share:
-            weights[way.name] *= PREFERENCE
+        trust = (error + FLOOR) ** -(SHARE_POWER if is_share else LOSS_POWER)
+        proven = way.name in pooled or not is_share  # straight from N and D only where hold-outs have seen it work
+        weights[way.name] = PREFERRED.get(way.role, 1.0) * trust if proven else trust
     total = sum(weights.values())
     return {name: weight / total for name, weight in weights.items()}
 
@@ -169,7 +169,7 @@ def _told(
         return f"{about}: {', '.join(parts)}{more}; the {runs} runs given leave nothing to hold out."
     return (
         f"{about}: {', '.join(parts)}{more}. The weights come from hold-outs inside the runs given, the larger "
-        f"of {runs} forecast from the smaller."
+        f"of {runs} forecast from the smaller, and from what public families taught."
     )
 
 

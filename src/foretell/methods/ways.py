@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from foretell.errors import MethodError
 from foretell.fitting import Fit, fit
 from foretell.forecast import Forecast, Settings, Target, reach_of, within_limits
 from foretell.forecast.from_fit import forecast_from_fit, with_draws
@@ -88,12 +87,9 @@ def share_ways(pieces: Pieces, metric: str, shared: str, method: str) -> list[Wa
 
 def _without_loss(pieces: Pieces, metric: str, method: str) -> list[Way]:
     made: dict[int, Fit] = {}
-    what = pieces.training.metrics[metric]
     points = pieces.points(metric)
 
     def direct(draws: int = 0) -> Fit:
-        if what.unit == "error":
-            raise MethodError(f"{metric} is an error; the direct law is of accuracies")
         if draws not in made:
             if draws:
                 made[draws] = with_draws(direct(), pieces.drawing(draws))
@@ -118,11 +114,13 @@ def _without_loss(pieces: Pieces, metric: str, method: str) -> list[Way]:
             lambda target, part: _first(_constant(pieces.drawing(len(part)), points, target, value, method), part),
         )
 
-    return [
-        Way("direct", "direct", direct_value, direct_forecast),
+    lawless = [
         constant("the largest run", points.largest_value),
         constant("the runs' mean", float(points.value.mean())),
     ]
+    if pieces.training.metrics[metric].unit == "error":  # the direct law is of accuracies
+        return lawless
+    return [Way("direct", "direct", direct_value, direct_forecast), *lawless]
 
 
 def _first(forecast: Forecast, part: Numbers) -> Forecast:

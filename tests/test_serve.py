@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from foretell.cli.watch import TARGET, forecast_ends, picture, watch
 from foretell.errors import ForetellError, StudyError
 from foretell.forecast import Target
-from foretell.report.progress import Ends, Progress, duration, is_over, read_progress
+from foretell.report.progress import Ends, Progress, duration, is_over, read_progress, read_waiting
 from foretell.report.serve import Shown, serve_page, study_version
 from foretell.table import save_study
 from ladders import ladder, sigmoid_task
@@ -208,6 +208,22 @@ def test_rungs_in_training_are_never_pushed_off_the_screen():
     assert "50 of 52 rungs done" in text
     assert "48 are not shown" in text
     assert "not shown" not in shown(found)
+
+
+def test_rungs_still_to_begin_are_named_and_waited_for(tmp_path):
+    write(tmp_path, "a", state="done")
+    for name, call in (("a", "train_one"), ("b", "train_one"), ("c", "train_one"), ("d", "train_one"), ("e", "score")):
+        folder = tmp_path / "jobs" / name
+        folder.mkdir(parents=True)
+        (folder / "job.json").write_text(json.dumps({"call": f"foretell.ladder.training:{call}"}))
+    (tmp_path / "jobs" / "c" / "error.json").write_text("{}")
+    (tmp_path / "jobs" / "d" / "job.json").write_text("x" * 200_000)
+    found, _ = read_progress(tmp_path)
+    waiting = read_waiting(tmp_path, found)
+    assert waiting == ["b"]
+    assert is_over(found)
+    assert not is_over(found, waiting)
+    assert "1 of 2 rungs done; 1 still to begin (b)" in run(tmp_path, "--once").output
 
 
 def test_what_has_ended_is_not_forecast():

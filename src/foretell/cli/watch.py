@@ -39,7 +39,7 @@ def watch(
     from foretell.cli.report import read_target
     from foretell.cli.show import console, print_json
     from foretell.errors import StudyError
-    from foretell.report.progress import is_over, read_progress
+    from foretell.report.progress import is_over, read_progress, read_waiting
     from foretell.report.serve import study_version
 
     if not study.is_dir():
@@ -48,23 +48,26 @@ def watch(
         )
     aims = read_target(N, D)
     found, unread = read_progress(study)
+    waiting = read_waiting(study, found)
     ends = forecast_ends(study, found, aims)
     if json:
         print_json(_plain(found, ends))
         return
     if once:
-        console().print(picture(found, unread, ends, time.time()))
+        console().print(picture(found, unread, ends, time.time(), waiting=waiting))
         return
     version = study_version(study)
     screen = console()
-    with Live(picture(found, unread, ends, time.time(), _fitting(screen)), console=screen, auto_refresh=False) as live:
-        while not is_over(found):
+    first = picture(found, unread, ends, time.time(), _fitting(screen), waiting)
+    with Live(first, console=screen, auto_refresh=False) as live:
+        while not is_over(found, waiting):
             time.sleep(every)
             names = {progress.rung for progress in found}
             found, unread = read_progress(study)
+            waiting = read_waiting(study, found)
             if (now := study_version(study)) != version or names != {progress.rung for progress in found}:
                 version, ends = now, forecast_ends(study, found, aims)
-            live.update(picture(found, unread, ends, time.time(), _fitting(screen)), refresh=True)
+            live.update(picture(found, unread, ends, time.time(), _fitting(screen), waiting), refresh=True)
     if len(found) > _fitting(screen):
         screen.print(picture(found, unread, ends, time.time()))  # the whole table, now that nothing moves
 
@@ -137,8 +140,9 @@ def _fitting(screen: Console) -> int:
 
 
 def picture(
-    found: Sequence[Progress], unread: Sequence[str], ends: dict[str, Ends], now: float, most: int | None = None
-) -> Any:
+    found: Sequence[Progress], unread: Sequence[str], ends: dict[str, Ends], now: float, most: int | None = None,
+    waiting: Sequence[str] = (),
+) -> Any:  # fmt: skip
     """Draw the table of rungs, those that have not ended first, with the target below it; at most so many rungs."""
     from rich.console import Group
     from rich.progress_bar import ProgressBar
@@ -175,8 +179,13 @@ def picture(
     lines: list[Any] = [table]
     ended = sum(progress.state == "done" for progress in found)
     failed = [progress for progress in found if progress.state == "failed"]
-    said = f"{ended} of {len(found)} rungs done"
-    said += f"; {duration(left)} of training left, one after the other" if left else ""
+    said = f"{ended} of {len(found) + len(waiting)} rungs done"
+    said += (
+        f"; {len(waiting)} still to begin ({', '.join(waiting[:6])}{', …' if len(waiting) > 6 else ''})"
+        if waiting
+        else ""
+    )
+    said += f"; {duration(left)} of training left in those begun, one after the other" if left else ""
     said += f"; {len(found) - len(shown)} are not shown" if len(shown) < len(found) else ""
     lines.append(Text(said))
     if TARGET in ends:

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from foretell.cli.watch import TARGET, forecast_ends, picture, watch
 from foretell.errors import ForetellError, StudyError
 from foretell.forecast import Target
-from foretell.report.progress import Progress, duration, is_over, read_progress
+from foretell.report.progress import Ends, Progress, duration, is_over, read_progress, read_waiting
 from foretell.report.serve import Shown, serve_page, study_version
 from foretell.table import save_study
 from ladders import ladder, sigmoid_task
@@ -135,12 +135,12 @@ def write(study, name, **more):
     (study / "progress" / f"{name}.json").write_text(json.dumps({**TOLD, "rung": name, **more}))
 
 
-def shown(found, unread=(), ends=None, now=1.7e9):
+def shown(found, unread=(), ends=None, now=1.7e9, most=None):
     from rich.console import Console
 
     console = Console(width=200)
     with console.capture() as told:
-        console.print(picture(found, unread, ends or {}, now))
+        console.print(picture(found, unread, ends or {}, now, most))
     return told.get()
 
 
@@ -198,6 +198,41 @@ def test_the_picture_shows_loss_speed_time_left_and_markup_as_text():
 def test_a_rung_that_says_nothing_for_long_is_called_silent():
     assert "silent" in shown([Progress(**TOLD)], now=1.7e9 + 3600)
     assert "silent" not in shown([Progress(**TOLD)], now=1.7e9 + 60)
+
+
+def test_rungs_in_training_are_never_pushed_off_the_screen():
+    found = [Progress(**{**TOLD, "rung": f"a{i}", "state": "done"}) for i in range(50)]
+    found += [Progress(**{**TOLD, "rung": "y", "state": "failed"}), Progress(**{**TOLD, "rung": "z"})]
+    text = shown(found, most=4)
+    assert [word for word in text.split() if word in ("z", "y", "a0", "a1", "a2")] == ["z", "y", "a0", "a1", "y"]
+    assert "50 of 52 rungs done" in text
+    assert "48 are not shown" in text
+    assert "not shown" not in shown(found)
+
+
+def test_rungs_still_to_begin_are_named_and_waited_for(tmp_path):
+    write(tmp_path, "a", state="done")
+    for name, call in (("a", "train_one"), ("b", "train_one"), ("c", "train_one"), ("d", "train_one"), ("e", "score")):
+        folder = tmp_path / "jobs" / name
+        folder.mkdir(parents=True)
+        (folder / "job.json").write_text(json.dumps({"call": f"foretell.ladder.training:{call}"}))
+    (tmp_path / "jobs" / "c" / "error.json").write_text("{}")
+    (tmp_path / "jobs" / "d" / "job.json").write_text("x" * 200_000)
+    found, _ = read_progress(tmp_path)
+    waiting = read_waiting(tmp_path, found)
+    assert waiting == ["b"]
+    assert is_over(found)
+    assert not is_over(found, waiting)
+    assert "1 of 2 rungs done; 1 still to begin (b)" in run(tmp_path, "--once").output
+
+
+def test_what_has_ended_is_not_forecast():
+    ends = {name: Ends(name, "c4/loss", 3.0, 2.9, 3.1) for name in ("over", "going")}
+    text = shown(
+        [Progress(**{**TOLD, "rung": "over", "state": "done"}), Progress(**{**TOLD, "rung": "going"})], ends=ends
+    )
+    assert text.count("3 [2.9, 3.1]") == 1
+    assert "c4/loss at the end" in text
 
 
 def test_it_ends_when_every_rung_has(tmp_path):

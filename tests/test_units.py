@@ -70,3 +70,19 @@ def test_loss_and_bits_per_byte_round_trip(loss, tokens_per_byte):
 
 def test_one_nat_is_more_than_one_bit():
     assert units.nats_to_bits(1.0) == pytest.approx(1 / math.log(2))
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        (2.32, "2.320"),
+        (1.79, "1.790"),
+        (0.95, "0.9500"),
+        (1234.0, "1234"),
+        (12345.0, "1.234e+04"),
+        (2e-5, "2e-05"),
+        (0, "0"),
+    ],
+)
+def test_values_keep_their_last_zeros(value, written):
+    assert units.format_four(value) == written

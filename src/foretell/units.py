@@ -55,6 +55,11 @@ def parse_compute(text: str | float) -> float:
     return parse_count(text, "compute")
 
 
+def format_four(value: float) -> str:
+    """Write a number with four digits, its last zeros kept, so that 2.320 stands beside 2.426."""
+    return f"{value:#.4g}".rstrip(".") if 1e-4 <= abs(value) < 1e4 else f"{value:.4g}"
+
+
 def format_count(number: float, digits: int = 3) -> str:
     """Write a count as people do: `6.89B`, `3.95T`, `190M`; beyond Q, as `1.2e+21`."""
     if not math.isfinite(number):

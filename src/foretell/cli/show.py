@@ -78,12 +78,13 @@ def percent(share: float) -> str:
 
 def forecast_cells(forecast: Forecast, level: float) -> tuple[str, str]:
     """Write a forecast's value and interval in its metric's way: points for shares, four digits otherwise."""
-    share = forecast.metric.is_share
-    value = percent(forecast.value) if share else f"{forecast.value:.4g}"
+    from foretell.units import format_four
+
+    write = percent if forecast.metric.is_share else format_four
     if not len(forecast.draws):
-        return value, "none"
+        return write(forecast.value), "none"
     low, high = forecast.interval(level)
-    return value, f"[{percent(low)}, {percent(high)}]" if share else f"[{low:.4g}, {high:.4g}]"
+    return write(forecast.value), f"[{write(low)}, {write(high)}]"
 
 
 def print_doubts(doubts: Sequence[tuple[str, str]]) -> None:

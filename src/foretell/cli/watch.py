@@ -11,9 +11,13 @@ import typer
 from foretell.cli.options import AsJson
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from foretell.report.progress import Ends, Progress
 
 TARGET = "\0target"  # no rung can be called so
+ENDED = ("failed", "done")  # shown in this order, after those in training
+AROUND = 8  # lines of the picture that are no rung
 
 
 def watch(
@@ -35,7 +39,7 @@ def watch(
     from foretell.cli.report import read_target
     from foretell.cli.show import console, print_json
     from foretell.errors import StudyError
-    from foretell.report.progress import is_over, read_progress
+    from foretell.report.progress import is_over, read_progress, read_waiting
     from foretell.report.serve import study_version
 
     if not study.is_dir():
@@ -44,22 +48,28 @@ def watch(
         )
     aims = read_target(N, D)
     found, unread = read_progress(study)
+    waiting = read_waiting(study, found)
     ends = forecast_ends(study, found, aims)
     if json:
         print_json(_plain(found, ends))
         return
     if once:
-        console().print(picture(found, unread, ends, time.time()))
+        console().print(picture(found, unread, ends, time.time(), waiting=waiting))
         return
     version = study_version(study)
-    with Live(picture(found, unread, ends, time.time()), console=console(), auto_refresh=False) as live:
-        while not is_over(found):
+    screen = console()
+    first = picture(found, unread, ends, time.time(), _fitting(screen), waiting)
+    with Live(first, console=screen, auto_refresh=False) as live:
+        while not is_over(found, waiting):
             time.sleep(every)
             names = {progress.rung for progress in found}
             found, unread = read_progress(study)
+            waiting = read_waiting(study, found)
             if (now := study_version(study)) != version or names != {progress.rung for progress in found}:
                 version, ends = now, forecast_ends(study, found, aims)
-            live.update(picture(found, unread, ends, time.time()), refresh=True)
+            live.update(picture(found, unread, ends, time.time(), _fitting(screen), waiting), refresh=True)
+    if len(found) > _fitting(screen):
+        screen.print(picture(found, unread, ends, time.time()))  # the whole table, now that nothing moves
 
 
 def forecast_ends(study: Path, found: Sequence[Progress], aims: Sequence[Any]) -> dict[str, Ends]:
@@ -124,8 +134,16 @@ def _short(error: Exception, runs: int) -> str:
     return f"{runs} run{'s' * (runs != 1)} so far: too few" if "at least" in str(error) else str(error).split(";")[0]
 
 
-def picture(found: Sequence[Progress], unread: Sequence[str], ends: dict[str, Ends], now: float) -> Any:
-    """Draw the table of rungs, with the target below it."""
+def _fitting(screen: Console) -> int:
+    """Count the rungs that a screen has room for: a table that is cut would hide those in training."""
+    return max(3, screen.height - AROUND)
+
+
+def picture(
+    found: Sequence[Progress], unread: Sequence[str], ends: dict[str, Ends], now: float, most: int | None = None,
+    waiting: Sequence[str] = (),
+) -> Any:  # fmt: skip
+    """Draw the table of rungs, those that have not ended first, with the target below it; at most so many rungs."""
     from rich.console import Group
     from rich.progress_bar import ProgressBar
     from rich.table import Table
@@ -136,14 +154,17 @@ def picture(found: Sequence[Progress], unread: Sequence[str], ends: dict[str, En
 
     if not found:
         return Text("no rung has started: the ladder writes progress/<rung>.json into the study as it trains")
-    table = Table(
-        "rung", "state", "done", "", "tokens", "loss", "tokens/s", "left", "will end at (80%)", title_justify="left"
-    )
+    forecast = {end.metric for end in ends.values() if end.value is not None}
+    metric = forecast.pop() if len(forecast) == 1 else ""
+    table = Table("rung", "state", "done", "", "tokens", "training loss", "tokens/s", "left")
+    table.add_column(Text(f"{metric} at the end (80%)" if metric else "will end at (80%)"))
+    ordered = sorted(found, key=lambda progress: ENDED.index(progress.state) if progress.state in ENDED else -1)
+    shown = ordered[:most]
     styles = {"done": "green", "failed": "red", "training": ""}
-    left = 0.0
-    for progress in found:
+    left = sum(progress.seconds_left or 0.0 for progress in found)
+    for progress in shown:
         state = "silent" if progress.silent(now) else progress.state
-        left += progress.seconds_left or 0.0
+        over = progress.state in ENDED
         table.add_row(
             Text(progress.rung),
             Text(state, style="yellow" if state == "silent" else styles.get(state, "")),
@@ -152,14 +173,20 @@ def picture(found: Sequence[Progress], unread: Sequence[str], ends: dict[str, En
             f"{format_count(progress.tokens)} of {format_count(progress.D)}",
             "" if progress.loss is None else f"{progress.loss:.4f}",
             format_count(progress.tokens_per_second) if progress.tokens_per_second else "",
-            duration(progress.seconds_left),
-            _end_words(ends.get(progress.rung)),
+            "" if over else duration(progress.seconds_left),
+            Text("") if over else _end_words(ends.get(progress.rung), metric),  # where it has ended is measured
         )
     lines: list[Any] = [table]
     ended = sum(progress.state == "done" for progress in found)
     failed = [progress for progress in found if progress.state == "failed"]
-    said = f"{ended} of {len(found)} rungs done"
-    said += f"; {duration(left)} of training left, one after the other" if left else ""
+    said = f"{ended} of {len(found) + len(waiting)} rungs done"
+    said += (
+        f"; {len(waiting)} still to begin ({', '.join(waiting[:6])}{', …' if len(waiting) > 6 else ''})"
+        if waiting
+        else ""
+    )
+    said += f"; {duration(left)} of training left in those begun, one after the other" if left else ""
+    said += f"; {len(found) - len(shown)} are not shown" if len(shown) < len(found) else ""
     lines.append(Text(said))
     if TARGET in ends:
         lines.append(Text.assemble(f"target {ends[TARGET].label}: ", _end_words(ends[TARGET])))
@@ -170,14 +197,16 @@ def picture(found: Sequence[Progress], unread: Sequence[str], ends: dict[str, En
     return Group(*lines)
 
 
-def _end_words(end: Ends | None) -> Any:
+def _end_words(end: Ends | None, metric: str = "") -> Any:
+    """Write a forecast; its metric is left out where it is the one named above."""
     from rich.text import Text
 
     if end is None:
         return Text("")
     if end.value is None or end.low is None or end.high is None:
         return Text(end.reason, style="dim")
-    return Text(f"{end.metric} {end.value:.4g} [{end.low:.4g}, {end.high:.4g}]")
+    name = "" if end.metric == metric else f"{end.metric} "
+    return Text(f"{name}{end.value:.4g} [{end.low:.4g}, {end.high:.4g}]", no_wrap=True)
 
 
 def _plain(found: Sequence[Progress], ends: dict[str, Ends]) -> dict[str, Any]:

@@ -9,7 +9,11 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from foretell.execute.record import ERROR, ORDER, RESULT
+
 FOLDER = "progress"
+TRAINS = b"foretell.ladder.training:train_one"  # what the order of a rung calls
+JOBS = "jobs"
 LARGEST_FILE = 100_000  # bytes
 SILENT = 600.0  # seconds without a word after which a rung in training is called silent
 
@@ -103,9 +107,25 @@ def duration(seconds: float | None) -> str:
     return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min"
 
 
-def is_over(found: Sequence[Progress]) -> bool:
-    """Say whether every rung has ended, well or not."""
-    return bool(found) and all(progress.state in ("done", "failed") for progress in found)
+def read_waiting(study: Path, found: Sequence[Progress]) -> list[str]:
+    """Name the rungs that are ordered and have neither begun nor ended."""
+    begun = {progress.rung for progress in found}
+    waiting = []
+    for order in sorted((study / JOBS).glob(f"*/{ORDER}")):
+        job = order.parent
+        if job.name in begun or (job / RESULT).exists() or (job / ERROR).exists():
+            continue
+        try:
+            if order.stat().st_size <= LARGEST_FILE and TRAINS in order.read_bytes():
+                waiting.append(job.name)
+        except OSError:  # it is being written; it is looked at again
+            continue
+    return waiting
+
+
+def is_over(found: Sequence[Progress], waiting: Sequence[str] = ()) -> bool:
+    """Say whether every rung has ended, well or not, and none is still to begin."""
+    return bool(found) and not waiting and all(progress.state in ("done", "failed") for progress in found)
 
 
 EndsOf = Callable[[Sequence[Progress]], dict[str, Ends]]

@@ -26,11 +26,12 @@ const parseCount = (text, N) => {
 };
 
 const WRITE = {
-  number: value => plain(value, 4),
+  number: value => Math.abs(value) >= 1e-4 && Math.abs(value) < 1e4 ? value.toPrecision(4) : plain(value, 4),
   count: value => formatCount(value),
   share: value => (100 * value).toFixed(1),
   percent: value => `${plain(100 * value, 3)} %`,
 };
 
 // ticks need no more digits than tell them apart
-const writeTick = (unit, value) => unit === "share" ? plain(100 * value, 4) : WRITE[unit](value);
+const writeTick = (unit, value) =>
+  unit === "share" ? plain(100 * value, 4) : unit === "number" ? plain(value, 4) : WRITE[unit](value);

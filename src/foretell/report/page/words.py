@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from foretell.forecast import Forecast
 from foretell.table import Metric
+from foretell.units import format_four
 
 
 def value_words(metric: Metric, value: float) -> str:
     """Write a value in its metric's way."""
-    return f"{100 * value:.1f}" if metric.is_share else f"{value:.4g}"
+    return f"{100 * value:.1f}" if metric.is_share else format_four(value)
 
 
 def interval_words(forecast: Forecast, level: float) -> str:

@@ -11,7 +11,18 @@ import pytest
 from foretell.errors import ForetellError, MethodError
 from foretell.forecast import Forecast, Settings, Target
 from foretell.judge import Backtest, Outcome, splits_of
-from foretell.judge.calibration import PRIOR, UNCALIBRATED, Calibration, _hashes, growth_of, parse, shipped, sketch_of
+from foretell.judge.calibration import (
+    PRIOR,
+    SHARED,
+    UNCALIBRATED,
+    Calibration,
+    _hashes,
+    _shared,
+    growth_of,
+    parse,
+    shipped,
+    sketch_of,
+)
 from foretell.judge.strangers import NONE, PRIOR_LOSS, Spread, spread_between_families
 from foretell.methods.chinchilla import Chinchilla
 from foretell.report.calibration_figure import draw_pit
@@ -82,11 +93,10 @@ def test_half_of_a_sources_runs_under_other_names_are_recognised_by_their_values
 
 
 def test_two_rows_that_are_alike_by_chance_make_no_study_of_a_source():
-    study = ladder()
-    mine = sketch_of(study)[:2]
-    others = np.arange(200, dtype=np.uint64)
-    assert parse(text("one", sketch=[int(x) for x in (*mine, *others)])).of(named("mine"), "ladder").left_out == ()
-    assert parse(text("one", sketch=[int(x) for x in mine])).of(named("mine"), "ladder").left_out == ("one",)
+    sketch, many, few = (np.arange(n, dtype=np.uint64) for n in (280, 5000, 10))
+    assert _shared(sketch, many + np.uint64(278)) < SHARED < _shared(sketch, few + np.uint64(278))
+    assert _shared(sketch, many) == 1.0
+    assert _shared(sketch, many[:0]) == 0.0
 
 
 def test_the_olmo_ladder_is_taken_for_itself_alone():

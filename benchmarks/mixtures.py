@@ -66,7 +66,7 @@ def boosted(fit: Panel, test: Panel) -> np.ndarray:
     """Forecast each loss by boosted trees on the weights."""
     from lightgbm import LGBMRegressor
 
-    trees = LGBMRegressor(n_estimators=1000, learning_rate=0.01, random_state=42, n_jobs=2, verbosity=-1)
+    trees = LGBMRegressor(n_estimators=1000, learning_rate=0.01, random_state=42, n_jobs=1, verbosity=-1)
     columns = [trees.fit(fit.weights, losses).booster_.predict(test.weights) for losses in fit.losses.T]
     return np.stack(columns, axis=1)
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from foretell.mixing import Optimum, Transfer
 
 ROW = 0.32  # inches a source
+NEAR = 1.5  # points of share: the height of a line of small print
 
 
 def draw_optimum(optimum: Optimum, path: str | Path, *, level: float = 0.8) -> Path:
@@ -75,12 +76,12 @@ def draw_transfer(transfer: Transfer, path: str | Path, *, level: float = 0.8, s
     low, high = transfer.interval(level)
     moves.plot([transfer.D] * 2, [100 * low[j], 100 * high[j]], color="black", lw=5, alpha=0.25, solid_capstyle="butt")
     moves.plot(transfer.D, 100 * transfer.weights[j], "*", color="black", ms=11, label=f"carried ({transfer.way})")
-    for way, row in transfer.others.items():
-        if way != transfer.way:
-            moves.plot(transfer.D, 100 * row[j], "_", color=GREY, ms=12)
-            moves.annotate(
-                way, (transfer.D, 100 * row[j]), xytext=(8, -3), textcoords="offset points", fontsize=7, color=GREY
-            )
+    ways = sorted((100 * row[j], way) for way, row in transfer.others.items() if way != transfer.way)
+    for value, names in _together(ways):
+        moves.plot([transfer.D] * len(names), [found for found, way in ways if way in names], "_", color=GREY, ms=12)
+        moves.annotate(
+            ", ".join(names), (transfer.D, value), xytext=(8, -3), textcoords="offset points", fontsize=7, color=GREY
+        )
     moves.plot([], [], "o", color=BLUE, label="over the full pool")
     moves.plot([], [], "o", color=ORANGE, label="passes matched to the target")
     if measured:
@@ -101,6 +102,17 @@ def draw_transfer(transfer: Transfer, path: str | Path, *, level: float = 0.8, s
         axes.set_axisbelow(True)
         axes.spines[["top", "right"]].set_visible(False)
     return _saved(figure, path)
+
+
+def _together(ways: list[tuple[float, str]]) -> list[tuple[float, list[str]]]:
+    """Join ways whose shares lie too near to be written apart."""
+    made: list[tuple[float, list[str]]] = []
+    for value, way in ways:
+        if made and value - made[-1][0] < NEAR:
+            made[-1][1].append(way)
+        else:
+            made.append((value, [way]))
+    return made
 
 
 def _figure(panels: int, size: tuple[float, float], **shared: Any) -> tuple[Any, Any]:

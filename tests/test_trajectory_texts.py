@@ -109,7 +109,8 @@ def test_texts_come_evenly_from_held_out_documents(corpus):
 def test_wrong_options_are_averaged_and_the_right_one_left_out(corpus):
     model = tiny_llama()
     task = make_cloze(corpus, "prose", items=6, prompt_tokens=8, option_tokens=6)
-    found, scores = option_losses(model, task), task.score(model)
+    scores = task.score(model)
+    found = option_losses(scores)
     for at, gold in enumerate(scores.gold):
         nats = -scores.logprob[at] / 6
         assert found["right"][at] == pytest.approx(nats[gold])

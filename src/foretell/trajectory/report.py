@@ -8,7 +8,7 @@ import numpy as np
 
 from foretell.methods.pooled import Pooling
 from foretell.trajectory.rule import Category
-from foretell.trajectory.sequences import turning_of, turns_over_size
+from foretell.trajectory.sequences import SequenceCurve, Turning, turning_of, turns_over_size
 from foretell.trajectory.trace import Trace
 
 
@@ -52,6 +52,9 @@ def _task_lines(made: Trace) -> list[str]:
                 if np.isfinite(e.loss) and np.isfinite(low)
                 else f"; {e.threshold:.0%} not surely reached within the data"
             )
+        for name, score in (("linearity", task.linear), ("breakthroughness", task.sudden)):
+            if task.emergence is not None and score is not None:
+                line += f"; {name} {score[0]:.2f} [{score[1]:.2f}, {score[2]:.2f}]"
         lines.append(line)
     return lines
 
@@ -60,9 +63,9 @@ def _turn_lines(made: Trace) -> list[str]:
     lines = []
     for kind, name in dict.fromkeys((curve.kind, curve.name) for curve in made.texts):
         mine = sorted((c for c in made.texts if (c.kind, c.name) == (kind, name)), key=lambda one: (one.size, one.rung))
-        told = [(curve.rung, turning_of(curve)) for curve in mine]
+        told = [(curve, turning_of(curve)) for curve in mine]
         said = [
-            f"{trend} {', '.join(rung for rung, of in told if of.trend == trend)}"
+            f"{trend} {', '.join(_where(curve, of) for curve, of in told if of.trend == trend)}"
             for trend in ("falls", "halts", "turns")
             if any(of.trend == trend for _, of in told)
         ]
@@ -70,6 +73,11 @@ def _turn_lines(made: Trace) -> list[str]:
         if said or inverse:
             lines.append(f"{kind}, {name}: {'; '.join(said)}{inverse}")
     return lines
+
+
+def _where(curve: SequenceCurve, of: Turning) -> str:
+    """Name a curve's rung, and the validation perplexity at which it halts or turns."""
+    return curve.rung if of.at is None else f"{curve.rung} (at {np.exp(curve.validation[of.at]):.3g})"
 
 
 def _predictor_lines(made: Trace) -> list[str]:
@@ -95,6 +103,15 @@ def pooling_json(of: Pooling, level: float = 0.8) -> dict[str, Any]:
         "p": of.p, "pooled": of.pooled, "separate": of.separate, "ratio": of.ratio,
         "interval": list(of.interval(level)), "left_out": list(of.left_out), "one_fits_all": of.one_fits_all(level),
         "dropped": list(of.dropped),
+    }  # fmt: skip
+
+
+def _text_json(one: SequenceCurve) -> dict[str, Any]:
+    turning = turning_of(one)
+    return {
+        "kind": one.kind, "name": one.name, "rung": one.rung, "N": one.size, "D": one.D.tolist(),
+        "validation": one.validation.tolist(), "loss": one.loss.tolist(), "stderr": one.stderr.tolist(),
+        "trend": turning.trend, "at": None if turning.at is None else float(one.D[turning.at]), "rise": turning.rise,
     }  # fmt: skip
 
 
@@ -147,14 +164,7 @@ def to_json(made: Trace) -> dict[str, Any]:
             }
             for task in made.tasks
         ],
-        "texts": [
-            {
-                "kind": one.kind, "name": one.name, "rung": one.rung, "N": one.size, "D": one.D.tolist(),
-                "validation": one.validation.tolist(), "loss": one.loss.tolist(), "stderr": one.stderr.tolist(),
-                "trend": turning_of(one).trend,
-            }
-            for one in made.texts
-        ],
+        "texts": [_text_json(one) for one in made.texts],
         "predictors": [
             {
                 "name": one.name, "observed": one.observed, "observed_alone": one.observed_alone,

@@ -17,6 +17,8 @@ from foretell.lm.cloze import ClozeTask
 from foretell.lm.decoding import CONFIGURATIONS, GENERATED, NUCLEUS, PROMPT, decode
 from foretell.lm.noised import SHARES, noised
 from foretell.lm.perplexity import TextSet, held_out_texts, option_losses
+from foretell.lm.requests import Task
+from foretell.lm.scoring import score
 from foretell.lm.task_checkpoint import Checkpoint, load_checkpoint
 from foretell.table import Observations
 from foretell.trajectory.sequences import SequenceCurve, curve_of
@@ -28,7 +30,7 @@ Array = NDArray[np.float64]
 class TextPlan:
     """Say which texts are read: `count` of `width` tokens, noised by `shares`; as many decoded from `prompt` tokens.
 
-    Cloze tasks give right and wrong options. `seed` fixes all that is drawn.
+    Cloze tasks and ranked ones give right and wrong options. `seed` fixes all that is drawn.
     """
 
     count: int = 64
@@ -38,6 +40,7 @@ class TextPlan:
     generated: int = GENERATED
     nucleus: float = NUCLEUS
     cloze: tuple[ClozeTask, ...] = ()
+    ranked: tuple[Task, ...] = ()
     seed: int = 0
 
 
@@ -66,13 +69,16 @@ def trace_texts(
     sizes = {}
     for one in known:
         on_checkpoint(one.checkpoint)
-        model = _load(one.checkpoint, corpus, device).model
+        loaded = _load(one.checkpoint, corpus, device)
+        model = loaded.model
         sizes[one.rung] = one.size
         for text in texts:
             found[one.rung, text.kind, text.name].append((one.checkpoint.D, one.loss, text.losses(model, eos)))
-        for task in plan.cloze:
-            for name, losses in option_losses(model, task).items():
-                found[one.rung, "options", f"{task.name} {name}"].append((one.checkpoint.D, one.loss, losses))
+        scored = {cloze.name: cloze.score(model) for cloze in plan.cloze}
+        scored |= {task.name: score(model, loaded.tokenizer, task.items, begin=loaded.begin) for task in plan.ranked}
+        for name, scores in scored.items():
+            for option, losses in option_losses(scores).items():
+                found[one.rung, "options", f"{name} {option}"].append((one.checkpoint.D, one.loss, losses))
     return [
         curve_of(kind, name, rung, sizes[rung], *map(list, zip(*rows, strict=True)))
         for (rung, kind, name), rows in found.items()

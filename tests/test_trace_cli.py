@@ -76,6 +76,12 @@ def test_right_and_wrong_options_of_every_task_are_read_at_every_checkpoint(made
         for option in ("right", "wrong"):
             for rung in ("small", "large"):
                 assert len(read[f"{task} {option}", rung]["loss"]) == 9
+    for one in told["option_gaps"]:
+        right, wrong = (read[f"{one['task']} {option}", one["rung"]]["loss"] for option in ("right", "wrong"))
+        assert one["gap"] == pytest.approx(np.subtract(wrong, right))
+    assert {(one["task"], one["rung"]) for one in told["option_gaps"]} == {
+        (task, rung) for task in ("cloze_prose", "quiz") for rung in ("small", "large")
+    }
     for one in told["texts"]:
         assert (one["at"] is None) == (one["trend"] in ("falls", "too few"))
         assert one["at"] is None or one["at"] in one["D"]

@@ -9,6 +9,7 @@ import pytest
 from foretell.forecast import Settings, held_out_targets
 from foretell.methods.horizon import Horizon
 from foretell.methods.horizonlink import fit_link, link_points, share_at, size_of
+from foretell.methods.intermediate import choose_intermediate
 from foretell.methods.pieces import Pieces
 from foretell.methods.sharelink import fit_share_link
 from foretell.methods.tracedlink import fit_token_forecast, pooling_name
@@ -158,3 +159,20 @@ def test_auto_weighs_the_traced_link_beside_its_other_ways():
     made = way.forecast(target)
     assert (made.method, len(made.draws)) == ("auto", SOME.draws)
     assert any(doubt.startswith("sizes differ at equal loss") for doubt in made.doubts)
+
+
+def test_the_mean_that_a_trace_adds_does_not_change_which_loss_leads_to_a_task():
+    table = replace(study(), shared_loss=None)
+    rows = table.values.filter(pl.col("metric") == "c4/loss")
+    odd = pl.int_range(pl.len()) % 2
+
+    def noisy(name, size):  # the mean is smoother than the losses it is made of
+        return rows.with_columns(metric=pl.lit(name), value=pl.col("value") * (1 + size * odd))
+
+    others = table.values.filter(pl.col("metric") != "c4/loss")
+    values = pl.concat([others, noisy("c4/loss", 0.02), noisy("wiki/loss", 0.1), noisy("validation/loss", 0.0)])
+    added = {name: Metric(name=name, unit="nats/token") for name in ("wiki/loss", "validation/loss")}
+    known = replace(table, values=values, metrics={**table.metrics, **added})
+    assert choose_intermediate(known, table.metrics[SHARE], "auto", POINT) == "c4/loss"
+    alone = known.only_metrics([SHARE, "validation/loss"])
+    assert choose_intermediate(alone, table.metrics[SHARE], "auto", POINT) == "validation/loss"

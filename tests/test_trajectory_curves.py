@@ -15,7 +15,7 @@ from foretell.trajectory import (
     linearity,
     turning_of,
 )
-from foretell.trajectory.sequences import curve_of, turns_over_size
+from foretell.trajectory.sequences import curve_of, option_gaps, turns_over_size
 from foretell.trajectory.tasks import trace_task
 from foretell.trajectory.validation import with_validation_loss
 
@@ -139,6 +139,20 @@ def test_inverse_scaling_is_a_rise_over_size():
     assert not turns_over_size(read([2.0, 2.6, 1.9, 2.5, 2.1]))
     assert not turns_over_size(read([3.0, 2.6, 2.2, 2.1, 2.0]))
     assert not turns_over_size(read([2.0, 2.2]))
+
+
+def test_the_gap_is_between_the_options_of_one_task_at_one_size():
+    def read(name, rung, level):
+        return curve_of("options", name, rung, float(rung), [2, 1], [3, 4], [np.full(5, level), np.full(5, level + 1)])
+
+    curves = [
+        read("b wrong", "20", 3.0), read("b right", "20", 2.5), read("b right", "10", 2.5), read("a right", "10", 1.0),
+        read("b wrong", "10", 2.6), curve_of("noised", "b wrong", "10", 10.0, [1], [3], [np.ones(5)]),
+    ]  # fmt: skip
+    made = option_gaps(curves)
+    assert [(one.task, one.rung) for one in made] == [("b", "10"), ("b", "20")]
+    np.testing.assert_allclose([one.gap for one in made], [[0.1, 0.1], [0.5, 0.5]])
+    assert made[0].validation.tolist() == [4, 3]
 
 
 def study(rng, *, hidden_helps=False, runs=16):

@@ -9,6 +9,7 @@ from foretell.forecast import Settings
 from foretell.methods.lossfit import AUTO, choose_law, fit_loss
 from foretell.table import Metric, Observations, Points
 
+MEAN_OF_SOURCES = "validation/loss"  # the mean of every SOURCE/loss, which a trace adds to a study
 OWN = "bpb"  # each task's own bits per byte of the correct answer
 HELD_BACK = 0.3  # of the runs, by compute, when losses compete
 
@@ -17,7 +18,9 @@ def choose_intermediate(training: Observations, metric: Metric, wanted: str, set
     """Name the loss that leads to a task's accuracy: the one wanted, the study's shared one, or the most predictable.
 
     The most predictable loss is the one whose law, fitted to the runs of least compute, errs least on the rest of
-    the ladder. Raises MethodError when there is no loss, UnknownName when the wanted one is not in the study.
+    the ladder; the mean that a trace adds takes no part beside the losses it is made of, so that tracing a study does
+    not change what leads to its tasks. Raises MethodError when there is no loss, UnknownName when the wanted one is not
+    in the study.
     """
     losses = [m.name for m in training.metrics.values() if m.is_loss]
     if wanted == OWN:
@@ -37,6 +40,8 @@ def choose_intermediate(training: Observations, metric: Metric, wanted: str, set
         )
     own = f"{metric.name.rsplit('/', 1)[0]}/bpb"
     shared = [name for name in losses if not name.endswith("/bpb")] or [own] * (own in losses) or losses
+    if len(shared) > 1:
+        shared = [name for name in shared if name != MEAN_OF_SOURCES]
     if len(shared) == 1:
         return shared[0]
     errors = {name: _error_within(training.metric(name), settings) for name in shared}

@@ -8,13 +8,20 @@ import numpy as np
 
 from foretell.methods.pooled import Pooling
 from foretell.trajectory.rule import Category
-from foretell.trajectory.sequences import SequenceCurve, Turning, turning_of, turns_over_size
+from foretell.trajectory.sequences import SequenceCurve, Turning, option_gaps, turning_of, turns_over_size
 from foretell.trajectory.trace import Trace
 
 
 def text_lines(made: Trace) -> list[str]:
-    """Say in a line each what overlaps, emerges, halts, turns and helps."""
-    return [*_overlap_lines(made), *_task_lines(made), *_turn_lines(made), *_predictor_lines(made), *_notes(made)]
+    """Say in a line each what overlaps, emerges, halts, turns, parts right from wrong, and helps."""
+    return [
+        *_overlap_lines(made),
+        *_task_lines(made),
+        *_turn_lines(made),
+        *_gap_lines(made),
+        *_predictor_lines(made),
+        *_notes(made),
+    ]
 
 
 def _overlap_lines(made: Trace) -> list[str]:
@@ -72,6 +79,19 @@ def _turn_lines(made: Trace) -> list[str]:
         inverse = "; rises with size" if turns_over_size(mine) else ""
         if said or inverse:
             lines.append(f"{kind}, {name}: {'; '.join(said)}{inverse}")
+    return lines
+
+
+def _gap_lines(made: Trace) -> list[str]:
+    lines = []
+    gaps = option_gaps(made.texts)
+    for task in dict.fromkeys(one.task for one in gaps):
+        told = [
+            f"{one.rung} {f'{one.gap[0]:.2f} to ' if len(one.gap) > 1 else ''}{one.gap[-1]:.2f}"
+            for one in gaps
+            if one.task == task
+        ]
+        lines.append(f"options, {task}, loss of the wrong less that of the right: {', '.join(told)} nats a token")
     return lines
 
 
@@ -165,6 +185,13 @@ def to_json(made: Trace) -> dict[str, Any]:
             for task in made.tasks
         ],
         "texts": [_text_json(one) for one in made.texts],
+        "option_gaps": [
+            {
+                "task": one.task, "rung": one.rung, "N": one.size, "D": one.D.tolist(),
+                "validation": one.validation.tolist(), "gap": one.gap.tolist(),
+            }
+            for one in option_gaps(made.texts)
+        ],
         "predictors": [
             {
                 "name": one.name, "observed": one.observed, "observed_alone": one.observed_alone,

@@ -15,6 +15,7 @@ Trend = Literal["falls", "halts", "turns", "too few"]
 
 CHANCE = 0.05  # that a curve is said to fall or rise where it does not, shared among its checkpoints
 FEWEST = 3
+OPTIONS, RIGHT, WRONG = "options", "right", "wrong"  # how curves of a task's options are called
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,33 @@ class Turning:
     trend: Trend
     at: int | None
     rise: float
+
+
+@dataclass(frozen=True)
+class OptionGap:
+    """Hold by how much the wrong options of a task are less likely than the right ones, as one size is trained.
+
+    `gap` (c,) is in nats a token, at `D` (c,) tokens and `validation` (c,) nats.
+    """
+
+    task: str
+    rung: str
+    size: float
+    D: Array
+    validation: Array
+    gap: Array
+
+
+def option_gaps(curves: Sequence[SequenceCurve]) -> list[OptionGap]:
+    """Pair the curves of right and wrong options, by task, smallest size first; others are passed over."""
+    known = {(curve.name, curve.rung): curve for curve in curves if curve.kind == OPTIONS}
+    made = []
+    for (name, rung), right in known.items():
+        task = name.removesuffix(f" {RIGHT}")
+        wrong = known.get((f"{task} {WRONG}", rung))
+        if task != name and wrong is not None:
+            made.append(OptionGap(task, rung, right.size, right.D, right.validation, wrong.loss - right.loss))
+    return sorted(made, key=lambda one: (one.task, one.size, one.rung))
 
 
 def curve_of(

@@ -21,7 +21,7 @@ from foretell.lm.requests import Task
 from foretell.lm.scoring import score
 from foretell.lm.task_checkpoint import Checkpoint, load_checkpoint
 from foretell.table import Observations
-from foretell.trajectory.sequences import SequenceCurve, curve_of
+from foretell.trajectory.sequences import OPTIONS, SequenceCurve, curve_of
 
 Array = NDArray[np.float64]
 
@@ -78,7 +78,7 @@ def trace_texts(
         scored |= {task.name: score(model, loaded.tokenizer, task.items, begin=loaded.begin) for task in plan.ranked}
         for name, scores in scored.items():
             for option, losses in option_losses(scores).items():
-                found[one.rung, "options", f"{name} {option}"].append((one.checkpoint.D, one.loss, losses))
+                found[one.rung, OPTIONS, f"{name} {option}"].append((one.checkpoint.D, one.loss, losses))
     return [
         curve_of(kind, name, rung, sizes[rung], *map(list, zip(*rows, strict=True)))
         for (rung, kind, name), rows in found.items()

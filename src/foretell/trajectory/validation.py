@@ -7,9 +7,8 @@ from dataclasses import replace
 import polars as pl
 
 from foretell.errors import StudyError
+from foretell.methods.intermediate import MEAN_OF_SOURCES
 from foretell.table import Metric, Observations
-
-MEAN_OF_SOURCES = "validation/loss"
 
 
 def with_validation_loss(observations: Observations, wanted: str | None = None) -> tuple[Observations, str]:

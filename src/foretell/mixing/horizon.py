@@ -172,7 +172,8 @@ def best_of(horizon: Horizon, form: str = AUTO, *, draws: int = 200, seed: int =
     span = horizon.weights[:, 0]
     if k == 2 and (weights[0] <= span.min() + GRID or weights[0] >= span.max() - GRID):
         doubts.append(
-            f"the best mixture at {horizon.D:.3g} tokens lies at the edge of those trained ({weights[0]:.0%})"
+            f"the best mixture at {horizon.D:.3g} tokens lies at the edge of those trained ({weights[0]:.0%}): "
+            "a bound, which is carried as if it were measured"
         )
     return Best(horizon, weights, drawn, chosen, errors, tuple(doubts))
 

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import typer
 
 from foretell.cli import main
+from foretell.cli.app import app
 from foretell.sources import read
 from foretell.table import save_study
 from ladders import ladder, sigmoid_task
@@ -213,9 +215,15 @@ def test_laws_are_listed_and_one_is_shown(run):
     assert "Besiroglu" in run("laws", "chinchilla")[1]
 
 
-@pytest.mark.parametrize(
-    "verb", [[], ["read"], ["read", "table"], ["laws"], ["fit"], ["predict"], ["backtest"], ["demo"]]
-)
+def verbs(command=None, path=()):
+    """List every verb and verb of a verb."""
+    command = command or typer.main.get_command(app)
+    yield list(path)
+    for name, one in getattr(command, "commands", {}).items():
+        yield from verbs(one, (*path, name))
+
+
+@pytest.mark.parametrize("verb", list(verbs()), ids=" ".join)
 def test_every_verb_has_help(run, verb):
     code, out, _ = run(*verb, "--help")
     assert code == 0

@@ -202,6 +202,7 @@ def test_a_pool_larger_than_its_source_is_refused(corpus):
         ({"a": "absent/*.txt"}, {}, "no text at"),
         ({"a": "texts"}, {"held_out": 1.5}, "between 0 and 1"),
         ({"a": "texts"}, {"tokenizer": "absent.json"}, "no tokenizer"),
+        ({"a": "texts"}, {"seed": -5}, "the seed is -5"),
         ({"a": "texts"}, {"held_out": 1e-12}, "raise --held-out"),
     ],
 )
@@ -241,3 +242,9 @@ def test_a_tokenizer_is_found_by_word_file_or_folder(tmp_path):
     ByteTokenizer().save(tmp_path)
     assert read_tokenizer("bytes").digest == read_tokenizer(tmp_path).digest
     assert ByteTokenizer().bytes_of(ByteTokenizer().encode("naïve")) == 6
+
+
+def test_a_longest_document_of_nothing_is_refused(tmp_path):
+    write_texts(tmp_path, "texts", documents=5)
+    with pytest.raises(CorpusError, match="longest document of a is -5"):
+        build_corpus({"a": Texts(str(tmp_path / "texts"), longest=-5)}, tmp_path / "corpus")

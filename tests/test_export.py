@@ -18,7 +18,17 @@ from foretell.cli.plot import plot
 from foretell.errors import ForetellError, MethodError, UnknownName
 from foretell.forecast import Forecast, Settings, Target
 from foretell.forecast.seal import seal
-from foretell.report.export import FORMATS, csv_text, fit_rows, forecast_rows, json_text, latex, latex_text, write_rows
+from foretell.report.export import (
+    FORMATS,
+    csv_text,
+    fit_rows,
+    forecast_rows,
+    json_text,
+    latex,
+    latex_text,
+    write_rows,
+    write_whole,
+)
 from foretell.report.mlflow_run import log_forecasts, metrics_of, plain_name
 from foretell.table import metric_named, save_study
 from ladders import ladder, sigmoid_task
@@ -233,3 +243,12 @@ def test_a_figure_that_does_not_exist_is_refused_before_anything_is_fitted(tmp_p
         ("ladder", "x", "-o", "a.pdf", "--width", "9"),
     ):
         assert isinstance(run("plot", *words).exception, UnknownName)
+
+
+@pytest.mark.parametrize("place", [".", "folder"])
+def test_a_folder_in_place_of_a_file_is_refused(tmp_path, monkeypatch, place):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(ForetellError, match="it is a folder"):
+        write_whole(place, b"text")
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]

@@ -6,6 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from foretell.cli.app import app
+from foretell.errors import ForetellError
 from foretell.mixing.design import design_ladder
 from foretell.mixture import Pools
 from foretell.rung.shape import Shape
@@ -61,3 +62,5 @@ def test_the_demo_of_mixtures_prints_tables_and_takes_nothing_else():
     assert "regret: nats lost at 1.5M tokens" in done.stdout
     done = CliRunner().invoke(app, ["demo", "--mixtures", "--olmo"])
     assert "leave out --train, --olmo and the path" in str(done.exception)
+    done = CliRunner().invoke(app, ["demo", "--mixtures", "--draws", "-1"])
+    assert isinstance(done.exception, ForetellError)

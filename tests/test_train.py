@@ -199,6 +199,11 @@ def ladder(corpus, tmp_path_factory):
     return folder, train_ladder(folder / "ladder.toml")
 
 
+def test_a_ladder_refuses_a_device_of_no_kind_before_any_job(ladder):
+    with pytest.raises(TrainError, match="no device is called 'gpu9'; devices are auto, cpu, cuda"):
+        train_ladder(ladder[0] / "ladder.toml", device="gpu9")
+
+
 def test_a_rung_that_diverges_leaves_the_others_alone(ladder):
     _, made = ladder
     states = {one.name: one.state for one in made.ended}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from errno import EISDIR
 from pathlib import Path
 from uuid import uuid4
 
@@ -15,6 +16,8 @@ def whole_file(path: Path) -> Iterator[Path]:
 
     Many writers may do so at once: the last to end is kept. Raises the OSError of whatever failed.
     """
+    if not path.name or path.is_dir():
+        raise IsADirectoryError(EISDIR, "it is a folder; name a file in it", str(path))
     part = path.with_name(f".{path.name}.{uuid4().hex[:12]}.part")
     try:
         yield part

@@ -114,15 +114,17 @@ def _mixtures(level: float, draws: int, seed: int, figure: Path | None, *, json:
     """Carry the best mixtures of the shipped short runs to the target, beside what was then measured there."""
     from foretell.cli.mix_show import say_fit
     from foretell.cli.show import console, working
+    from foretell.forecast import Settings
     from foretell.mixing import carry, horizons_of, panel_of
     from foretell.mixture import Pools
     from foretell.sources.shipped import MIXTURES, shipped_mixtures
 
+    asked = Settings(draws=draws, seed=seed)
     study = shipped_mixtures()
     pools = Pools({MIXTURES.scarce: MIXTURES.pool})
     with working("fitting horizons", quiet=json):
         horizons = horizons_of(panel_of(study, [MIXTURES.metric]), MIXTURES.metric)
-        made = carry(horizons, pools, MIXTURES.D, draws=min(draws, 200), seed=seed)
+        made = carry(horizons, pools, MIXTURES.D, draws=max(2, min(asked.draws, 200)), seed=asked.seed)
     if not json:
         console().print(
             f"{len(study.runs)} runs on a scarce and an abundant source; {MIXTURES.metric} is what counts\n"

@@ -25,7 +25,7 @@ PoolsOf = Annotated[
 Objective = Annotated[
     list[str] | None, typer.Option("--objective", help="What to make small: avg, a metric, or METRIC=weight; repeat.")
 ]
-Draws = Annotated[int, typer.Option("--draws", help="Refits behind the uncertainty.")]
+Draws = Annotated[int, typer.Option("--draws", min=0, help="Refits behind the uncertainty.")]
 Metric = Annotated[str | None, typer.Option("--metric", help="The loss to make small. [the only one]")]
 
 
@@ -145,7 +145,7 @@ def plan(
         list[float] | None, typer.Option("--horizon", help="Share of D; repeat. [1/16, 1/8, 1/4, 1/2, 1]")
     ] = None,
     points: Annotated[int, typer.Option("--points", help="Mixtures at each horizon, at least.")] = 7,
-    seeds: Annotated[int, typer.Option("--seeds", help="Seeds of the two middle mixtures.")] = 1,
+    seeds: Annotated[int, typer.Option("--seeds", min=1, help="Seeds of the two middle mixtures.")] = 1,
     swarm: Annotated[
         int | None, typer.Option("--swarm", help="Instead: so many random mixtures on D tokens, for `mix best`.")
     ] = None,

@@ -12,7 +12,7 @@ Metrics = Annotated[
     list[str] | None,
     typer.Option("--metric", "--task", help="A metric (c4/loss) or task (arc_easy); repeat for more. [every task]"),
 ]
-MethodName = Annotated[str, typer.Option("--method", help="ladder, auto (errs least, takes longer), overtrained, …")]
+MethodName = Annotated[str, typer.Option("--method", help="ladder, auto (weighs many, takes longer), overtrained, …")]
 LawName = Annotated[str | None, typer.Option("--law", help="The loss law of the method. [the method's own]")]
 LinkName = Annotated[str | None, typer.Option("--link", help="The link from loss to accuracy. [the method's own]")]
 Intermediate = Annotated[

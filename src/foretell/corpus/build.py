@@ -58,6 +58,11 @@ def build_corpus(
         raise CorpusError("no source was named; give NAME=PATH, such as code=/usr/lib/python3")
     if not 0 < held_out < 1:
         raise CorpusError(f"the held-out share is {held_out}; it lies between 0 and 1, such as 0.01")
+    if seed < 0:
+        raise CorpusError(f"the seed is {seed}; it is 0 or more")
+    for name, texts in sources.items():
+        if texts.longest is not None and texts.longest < 1:
+            raise CorpusError(f"the longest document of {name} is {texts.longest} bytes; it is 1 or more")
     for name in sources:
         if not name or not all(c.isalnum() or c in "._-" for c in name) or name.startswith("."):
             raise CorpusError(f"the source name {name!r} names a folder and a metric: use letters, digits, _ and -")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from foretell.corpus import open_corpus
+from foretell.errors import TrainError
 from foretell.execute import Ended, Job, executor_named
 from foretell.ladder.gather import gather
 from foretell.rung import Ladder, Rung, read_ladder
@@ -15,6 +17,7 @@ from foretell.table import Observations
 
 JOBS = "jobs"
 CALL = "foretell.ladder.training:train_one"
+DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,7 @@ def train_ladder(
 
     `on` is local, ray or slurm, with its `options`; `processes` train one rung together. All that can be checked is
     checked before the first job. A rung that fails leaves the others alone. Raises LadderError, CorpusError,
-    UnknownName and ExecuteError for what cannot be started.
+    TrainError, UnknownName and ExecuteError for what cannot be started.
     """
     from foretell.lm.train import check_rung
 
@@ -57,6 +60,8 @@ def train_ladder(
     for rung in chosen:
         check_rung(rung, corpus)
     study = study_of(file, ladder)
+    if not DEVICE.fullmatch(device):  # whether it is there, the machine that trains will say
+        raise TrainError(f"no device is called {device!r}; devices are auto, cpu, cuda, and cuda:0, cuda:1, …")
     names = {rung.name for rung in chosen}
     jobs = [
         Job(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import fsum
 from pathlib import Path
 from typing import Any
 
@@ -196,7 +197,8 @@ def _with_shares(rows: pl.DataFrame, notes: list[str]) -> pl.DataFrame:
             )
     if not shares:
         return rows
-    total = rows.select(pl.sum_horizontal(shares).alias("total"))["total"]
+    # exact, since polars' threads add in an order that changes: row order and chance must not move the last bit
+    total = pl.Series("total", [fsum(row) for row in rows.select(shares).iter_rows()], dtype=pl.Float64)
     low, high = float(np.min(total.to_numpy())), float(np.max(total.to_numpy()))
     off = max(1 - low, high - 1)
     if off > ROUNDING:

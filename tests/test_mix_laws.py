@@ -1,5 +1,7 @@
 """Truths of mixture laws: slopes against differences, limits, recovery, and the fitted model."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -215,6 +217,21 @@ def test_unknown_laws_and_residuals_are_named():
         fit_model(made_panel(10), "power+tree")
     with pytest.raises(MethodError, match="named after none"):
         fit_model(made_panel(10), "own-domain")
+
+
+@pytest.mark.parametrize("kind", ["gp", "trees"])
+def test_what_a_law_leaves_over_is_learned_from_the_other_mixtures(kind):
+    panel = made_panel(120)
+    panel = replace(panel, losses=panel.losses + 0.5 * (panel.weights[:, :1] > 0.35))  # a step that no law has
+    seen = np.arange(len(panel)) % 4 > 0
+    fitted, hidden = panel.take(seen), panel.take(~seen)
+
+    def error(law):
+        model = fit_model(fitted, law, draws=0)
+        made = model.at(hidden.weights, hidden.N, hidden.D, hidden.pools).T
+        return np.abs(made - hidden.losses).mean()
+
+    assert error(f"power+{kind}") < 0.7 * error("power")
 
 
 def test_runs_without_mixtures_are_refused():

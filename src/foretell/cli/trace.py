@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -69,8 +70,6 @@ def trace(
 
     Without a study: the ladder that ships, whose models' token losses and readings of texts come with the package.
     """
-    from dataclasses import replace
-
     from foretell.cli.show import console, print_json, working
     from foretell.corpus import open_corpus
     from foretell.errors import CorpusError, ForetellError, StudyError
@@ -180,15 +179,11 @@ def measure(
         evaluate_checkpoint(load_checkpoint(one.folder, device=device), asked, name=one.run, D=one.D, known=known)
         for one in folders
     ]
-    from dataclasses import replace
-
     write_evaluations([replace(m, step=one.step) for m, one in zip(made, folders, strict=True)], study)
 
 
 def with_tasks(made: Trace, observations: Observations, loss: str, trace_task: Any, seed: int) -> Trace:
     """Trace every accuracy and margin of a study that has enough checkpoints; what has not is said."""
-    from dataclasses import replace
-
     from foretell.errors import ForetellError
 
     found, notes = [], []
@@ -217,8 +212,6 @@ def read_texts(
     quiet: bool,
 ) -> Trace:
     """Read noised, decoded and optional texts with every checkpoint."""
-    from dataclasses import replace
-
     from foretell.cli.show import console
     from foretell.trajectory.texts import TextPlan, trace_texts
 

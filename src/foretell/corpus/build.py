@@ -61,11 +61,10 @@ def build_corpus(
     if seed < 0:
         raise CorpusError(f"the seed is {seed}; it is 0 or more")
     for name, texts in sources.items():
-        if texts.longest is not None and texts.longest < 1:
-            raise CorpusError(f"the longest document of {name} is {texts.longest} bytes; it is 1 or more")
-    for name in sources:
         if not name or not all(c.isalnum() or c in "._-" for c in name) or name.startswith("."):
             raise CorpusError(f"the source name {name!r} names a folder and a metric: use letters, digits, _ and -")
+        if texts.longest is not None and texts.longest < 1:
+            raise CorpusError(f"the longest document of {name} is {texts.longest} bytes; it is 1 or more")
     files = {name: files_of(texts.place) for name, texts in sources.items()}
     made = read_tokenizer(tokenizer)
     dtype: Kind = np.dtype(np.uint16) if made.vocabulary <= 1 << 16 else np.dtype(np.uint32)

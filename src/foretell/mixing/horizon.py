@@ -58,19 +58,19 @@ class Horizon:
         return row
 
     def averaged(self) -> tuple[Array, Array, NDArray[np.intp]]:
-        """Give the different mixtures (m, k), the mean loss over the seeds of each (m,), and how many each has (m,)."""
+        """Give the different mixtures (m, k), the mean loss of each over seeds (m,), and which each row is of (n,)."""
         _, first, index = np.unique(np.round(self.weights, 6), axis=0, return_index=True, return_inverse=True)
-        count = np.bincount(index.reshape(-1))
-        return self.weights[first], np.bincount(index.reshape(-1), self.losses) / count, count
+        index = index.reshape(-1)
+        return self.weights[first], np.bincount(index, self.losses) / np.bincount(index), index
 
     @property
     def noise(self) -> float:
         """Give the spread of a loss from seed to seed: of repeated mixtures, else a measured default (nats)."""
-        mixtures, mean, count = self.averaged()
-        if not (count > 1).any():
+        _, mean, index = self.averaged()
+        spare = len(index) - len(mean)
+        if not spare:
             return SEED_NOISE
-        nearest = np.abs(self.weights[:, None] - mixtures).sum(axis=2).argmin(axis=1)
-        return max(float(np.sqrt(np.sum((self.losses - mean[nearest]) ** 2) / np.sum(count - 1))), 1e-4)
+        return max(float(np.sqrt(np.sum((self.losses - mean[index]) ** 2) / spare)), 1e-4)
 
     def regret(self, mixture: Array) -> float:
         """Give the loss at a mixture (k,) of two sources, by a parabola through three points, over the least.

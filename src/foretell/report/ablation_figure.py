@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from foretell.errors import ForetellError
+from foretell.report.canvas import blank_figure, write_figure
 from foretell.report.colours import BLUE, GREY, ORANGE
 
 if TYPE_CHECKING:
@@ -27,20 +28,16 @@ def draw_ablation(made: Ablation, kind: str, path: str | Path) -> Path:
     """
     if kind not in made.kinds:
         raise ForetellError(f"nothing was ablated by {kind}; there are {', '.join(made.kinds) or 'none'}")
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     arms = [arm for arm in made.arms if arm.kind == kind and arm.backtest]
     against = kind in SPREAD_OUT
     height = 1.1 + max(2.2, ROW * (len(arms) + 1))
-    figure = Figure(figsize=(11 if against else 7.5, height * len(made.shares)), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = blank_figure(11 if against else 7.5, height * len(made.shares))
     grid = figure.subplots(len(made.shares), 1 + against, squeeze=False)
     for panels, share in zip(grid, made.shares, strict=True):
         _bars(panels[0], made, arms, share=share)
         if against:
             _frontier(panels[1], made, arms, share=share)
-    return _saved(figure, path)
+    return write_figure(figure, path, dpi=150)
 
 
 def _unit(*, share: bool) -> str:
@@ -97,12 +94,8 @@ def draw_noise(noises: Sequence[Noise], path: str | Path) -> Path:
     """
     if not noises:
         raise ForetellError("there is no noise to draw: no metric was measured")
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     ordered = list(reversed(noises))
-    figure = Figure(figsize=(9, 1.6 + ROW * len(ordered)), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = blank_figure(9, 1.6 + ROW * len(ordered))
     noise, ratio = figure.subplots(1, 2, sharey=True)
     for i, one in enumerate(ordered):
         for value, colour, mark in ((one.last, BLUE, "o"), (one.seeds, ORANGE, "D"), (one.sampling, GREY, "|")):
@@ -131,7 +124,7 @@ def draw_noise(noises: Sequence[Noise], path: str | Path) -> Path:
         )
     ]
     figure.legend(handles=marks, loc="outside lower center", ncols=3, frameon=False, fontsize=8)
-    return _saved(figure, path)
+    return write_figure(figure, path, dpi=150)
 
 
 def _logarithmic(panel: Any) -> None:
@@ -143,11 +136,3 @@ def _logarithmic(panel: Any) -> None:
     panel.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
     panel.xaxis.set_minor_locator(NullLocator())
     panel.tick_params(axis="x", labelsize=8)
-
-
-def _saved(figure: Any, path: str | Path) -> Path:
-    try:
-        figure.savefig(path, dpi=150)
-    except (OSError, ValueError) as problem:
-        raise ForetellError(f"the figure {path} cannot be written: {problem}") from None
-    return Path(path)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from foretell.errors import ForetellError
+from foretell.report.canvas import blank_figure, write_figure
 from foretell.report.colours import BLUE, GREY, ORANGE
 
 if TYPE_CHECKING:
@@ -22,12 +23,8 @@ def draw_comparison(made: Sequence[Backtest], path: str | Path) -> Path:
     """
     if not any(backtest.outcomes for backtest in made):
         raise ForetellError("there is no comparison to draw")
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     kinds = [share for share in (True, False) if any(backtest.of_shares(share).outcomes for backtest in made)]
-    figure = Figure(figsize=(9, 0.9 + len(kinds) * (0.7 + 0.32 * len(made))), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = blank_figure(9, 0.9 + len(kinds) * (0.7 + 0.32 * len(made)))
     for row, share in zip(figure.subplots(len(kinds), 2, squeeze=False), kinds, strict=True):
         parts = [backtest.of_shares(share) for backtest in made if backtest.of_shares(share).outcomes]
         parts.sort(key=lambda part: -part.error())
@@ -46,8 +43,4 @@ def draw_comparison(made: Sequence[Backtest], path: str | Path) -> Path:
         for panel in row:
             panel.spines[["top", "right", "left"]].set_visible(False)
             panel.tick_params(axis="y", length=0)
-    try:
-        figure.savefig(path, dpi=160)
-    except (OSError, ValueError) as problem:
-        raise ForetellError(f"the figure {path} cannot be written: {problem}") from None
-    return Path(path)
+    return write_figure(figure, path)

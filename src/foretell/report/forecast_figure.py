@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from foretell.errors import ForetellError
+from foretell.report.canvas import blank_figure, write_figure
 from foretell.report.colours import BLUE, GREY, ORANGE
 from foretell.units import format_count
 
@@ -31,13 +32,9 @@ def draw_forecasts(
     """
     if not forecasts:
         raise ForetellError("there is no forecast to draw")
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     labels = list(dict.fromkeys(forecast.target.label for forecast in forecasts))
     metrics = list(dict.fromkeys(forecast.metric.name for forecast in forecasts))
-    figure = Figure(figsize=(WIDTH * len(labels) + PANEL, ROW * len(metrics) + 1.5), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = blank_figure(WIDTH * len(labels) + PANEL, ROW * len(metrics) + 1.5)
     panels = figure.subplots(1, len(labels), sharey=True, sharex=True, squeeze=False)[0]
     for panel, label in zip(panels, labels, strict=True):
         for i, forecast in enumerate(forecasts):
@@ -71,8 +68,4 @@ def draw_forecasts(
     if largest_run is not None:
         marks += panels[0].plot([], [], "|", color=GREY, ms=11, mew=2, label="largest small run")
     figure.legend(handles=marks, loc="outside lower center", ncols=len(marks), frameon=False)
-    try:
-        figure.savefig(path, dpi=160)
-    except (OSError, ValueError) as error:
-        raise ForetellError(f"the figure {path} cannot be written: {error}") from None
-    return Path(path)
+    return write_figure(figure, path)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from foretell.errors import ForetellError
+from foretell.report.canvas import blank_figure, write_figure
 from foretell.report.colours import BLUE, GREEN, GREY, ORANGE
 from foretell.units import format_count
 
@@ -40,7 +41,7 @@ def draw_optimum(optimum: Optimum, path: str | Path, *, level: float = 0.8) -> P
         axes.grid(axis="x", color="#dddddd", lw=0.6)
         axes.set_axisbelow(True)
         axes.spines[["top", "right"]].set_visible(False)
-    return _saved(figure, path)
+    return write_figure(figure, path)
 
 
 def draw_transfer(transfer: Transfer, path: str | Path, *, level: float = 0.8, source: str | None = None) -> Path:
@@ -101,7 +102,7 @@ def draw_transfer(transfer: Transfer, path: str | Path, *, level: float = 0.8, s
         axes.grid(color="#e5e5e5", lw=0.6)
         axes.set_axisbelow(True)
         axes.spines[["top", "right"]].set_visible(False)
-    return _saved(figure, path)
+    return write_figure(figure, path)
 
 
 def _together(ways: list[tuple[float, str]]) -> list[tuple[float, list[str]]]:
@@ -116,17 +117,5 @@ def _together(ways: list[tuple[float, str]]) -> list[tuple[float, list[str]]]:
 
 
 def _figure(panels: int, size: tuple[float, float], **shared: Any) -> tuple[Any, Any]:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=size, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = blank_figure(*size)
     return figure, figure.subplots(1, panels, **shared)
-
-
-def _saved(figure: Any, path: str | Path) -> Path:
-    try:
-        figure.savefig(path, dpi=160)
-    except (OSError, ValueError) as error:
-        raise ForetellError(f"the figure {path} cannot be written: {error}") from None
-    return Path(path)

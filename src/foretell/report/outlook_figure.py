@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from foretell.errors import ForetellError
+from foretell.report.canvas import blank_figure, write_figure
 from foretell.report.colours import BLUE, GREY, ORANGE
 
 if TYPE_CHECKING:
@@ -18,11 +18,7 @@ def draw_outlook(made: Outlook, watched: Watch, path: str | Path, *, level: floa
 
     Raises ForetellError when the file cannot be written.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(7.5, 4.2), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = blank_figure(7.5, 4.2)
     panel = figure.subplots()
     scale = float(made.step[-1]) / watched.length  # looks of a run without steps are in shares of it
     looks = watched.looks
@@ -56,8 +52,4 @@ def draw_outlook(made: Outlook, watched: Watch, path: str | Path, *, level: floa
     panel.set_axisbelow(True)
     panel.spines[["top", "right"]].set_visible(False)
     panel.legend(frameon=False)
-    try:
-        figure.savefig(path, dpi=150)
-    except (OSError, ValueError) as problem:
-        raise ForetellError(f"the figure {path} cannot be written: {problem}") from None
-    return Path(path)
+    return write_figure(figure, path, dpi=150)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from foretell.errors import ForetellError, UnknownName
+from foretell.report.canvas import blank_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -34,12 +35,9 @@ def paper_figure(path: str | Path, width: str, height: float) -> Iterator[Figure
     if file.suffix.lower() not in ENDINGS:
         raise UnknownName("kind of figure file", file.suffix, ENDINGS)
     import matplotlib as mpl
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
 
     with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(WIDTHS[width], height), layout="constrained")
-        FigureCanvasAgg(figure)
+        figure = blank_figure(WIDTHS[width], height)
         yield figure
         try:
             figure.savefig(file)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from foretell.errors import ForetellError
+from foretell.report.canvas import blank_figure, write_figure
 from foretell.report.colours import BLUE, GREY, ORANGE
 from foretell.units import format_count
 
@@ -22,13 +22,9 @@ def draw_ranking(ranking: Ranking, path: str | Path, *, level: float = 0.8) -> P
 
     Writes PNG, SVG or PDF as the path's ending says. Raises ForetellError when the file cannot be written.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     scores = ranking.scores
     tasks = list(ranking.tasks)
-    figure = Figure(figsize=(LEFT + RIGHT * len(tasks), ROW * len(scores) + TOP), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = blank_figure(LEFT + RIGHT * len(tasks), ROW * len(scores) + TOP)
     errors, cells = figure.subplots(1, 2, sharey=True, width_ratios=[LEFT, max(1.0, RIGHT * len(tasks))])
     for i, score in enumerate(scores):
         row = len(scores) - 1 - i
@@ -76,8 +72,4 @@ def draw_ranking(ranking: Ranking, path: str | Path, *, level: float = 0.8) -> P
     marks = [errors.plot([], [], "o", color=BLUE, label="at the loss extrapolated")[0]]
     marks += errors.plot([], [], "D", color=ORANGE, label="at the loss observed (link alone)")
     figure.legend(handles=marks, loc="outside lower center", ncols=2, frameon=False)
-    try:
-        figure.savefig(path, dpi=160)
-    except (OSError, ValueError) as error:
-        raise ForetellError(f"the figure {path} cannot be written: {error}") from None
-    return Path(path)
+    return write_figure(figure, path)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from foretell.errors import ForetellError
+from foretell.report.canvas import blank_figure, write_figure
 from foretell.report.colours import BLUE, GREY, ORANGE
 from foretell.trajectory.rule import Category
 from foretell.units import format_count
@@ -180,13 +181,9 @@ def _over_abscissae(trace: Trace, path: str | Path, rows: Sequence[tuple[str, Ca
 
 
 def _grid(count: int, columns: int = 4) -> tuple[Any, Sequence[Any]]:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     across = min(columns, count)
     down = -(-count // across)
-    figure = Figure(figsize=(PANEL * across, HEIGHT * down + 0.4), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = blank_figure(PANEL * across, HEIGHT * down + 0.4)
     panels = figure.subplots(down, across, squeeze=False).ravel()
     for panel in panels[count:]:
         panel.set_visible(False)
@@ -238,10 +235,8 @@ def _axes(panel: Any, x: str, y: str) -> None:
 
 
 def _save(figure: Any, path: str | Path) -> Path:
-    place = Path(path)
     try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(place, dpi=DPI)
-    except (OSError, ValueError) as error:
-        raise ForetellError(f"the figure {place} cannot be written: {error}") from None
-    return place
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ForetellError(f"the figure {path} cannot be written: {error}") from None
+    return write_figure(figure, path, dpi=DPI)

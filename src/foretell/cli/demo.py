@@ -42,10 +42,9 @@ def demo(
     from foretell import api
     from foretell.cli.show import print_json, working
     from foretell.errors import MethodError
-    from foretell.forecast import Settings
+    from foretell.forecast import Settings, check_level
 
-    if not 0 < level < 1:
-        raise MethodError(f"level is {level}; it lies between 0 and 1, such as 0.8")
+    check_level(level)
     if train and (olmo or path):
         raise MethodError("--train makes its own ladder; leave out --olmo and the path")
     if mixtures:

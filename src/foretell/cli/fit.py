@@ -34,13 +34,13 @@ def fit(
     """Fit a law to a metric, with intervals for its coefficients and the doubts it has itself."""
     from foretell import api
     from foretell.cli.show import console, print_doubts, print_json, rounded, standard_error, working
-    from foretell.errors import MethodError, UnknownName
+    from foretell.errors import UnknownName
     from foretell.fitting import doubts_of
+    from foretell.forecast import check_level
 
     if resample not in api.RESAMPLERS:
         raise UnknownName("resampling", resample, api.RESAMPLERS)
-    if not 0 < level < 1:
-        raise MethodError(f"level is {level}; it lies between 0 and 1, such as 0.8")
+    check_level(level)
     observations = api.open(study)
     if where:
         observations = observations.where(where)

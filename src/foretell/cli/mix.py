@@ -255,12 +255,11 @@ def rank(
 def _panel(study: Path, where: str | None, level: float, objective: list[str] | None = None) -> Panel:
     from foretell import api
     from foretell.cli.show import console
-    from foretell.errors import MethodError
+    from foretell.forecast import check_level
     from foretell.mixing import panel_of
     from foretell.mixing.panel import wanted_metrics
 
-    if not 0 < level < 1:
-        raise MethodError(f"level is {level}; it lies between 0 and 1, such as 0.8")
+    check_level(level)
     observations = api.open(study).training()
     observations = observations.where(where) if where else observations
     panel = panel_of(observations, wanted_metrics(observations, objective or []))

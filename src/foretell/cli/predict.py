@@ -63,10 +63,9 @@ def predict(
     from foretell import api
     from foretell.cli.show import console, print_json, working
     from foretell.errors import MethodError
-    from foretell.forecast import Settings, held_out_targets, parse_parts
+    from foretell.forecast import Settings, check_level, held_out_targets, parse_parts
 
-    if not 0 < level < 1:
-        raise MethodError(f"level is {level}; it lies between 0 and 1, such as 0.8")
+    check_level(level)
     aims = read_targets(targets) if targets else []
     if N is not None or D is not None:
         if N is None or D is None:

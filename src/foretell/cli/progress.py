@@ -48,11 +48,9 @@ def outlook(
     For example: foretell outlook study/ 7B-4T -D 4T
     """
     from foretell.cli.show import console, print_json, working
-    from foretell.errors import MethodError
-    from foretell.forecast import Settings
+    from foretell.forecast import Settings, check_level
 
-    if not 0 < level < 1:
-        raise MethodError(f"level is {level}; it lies between 0 and 1, such as 0.8")
+    check_level(level)
     settings = Settings(draws=draws, seed=seed)
     asked: dict[str, Any] = {"upto": upto, "rate": false_alarms, "decay": decay, "final": final}
     with working("looking ahead", quiet=json):

@@ -37,13 +37,11 @@ def rank(
     """Rank validation losses by how well short horizons foretold the long ones through each."""
     from foretell import api
     from foretell.cli.show import console, print_json
-    from foretell.errors import MethodError
-    from foretell.forecast import Settings
+    from foretell.forecast import Settings, check_level
     from foretell.methods.ranking import losses_of, rank_losses
     from foretell.table.items import open_items
 
-    if not 0 < level < 1:
-        raise MethodError(f"level is {level}; it lies between 0 and 1, such as 0.8")
+    check_level(level)
     settings = Settings(draws=draws, starts=starts, seed=seed)
     observations = api.open(study)
     if where:

@@ -115,13 +115,12 @@ def gather(
 
     from foretell import __version__, api
     from foretell.errors import ForetellError, MethodError
-    from foretell.forecast import held_out_targets
+    from foretell.forecast import check_level, held_out_targets
     from foretell.forecast.seal import digest_of
     from foretell.methods import method_named
     from foretell.report.page import Contents, chains_of
 
-    if not 0 < level < 1:
-        raise MethodError(f"level is {level}; it lies between 0 and 1, such as 0.8")
+    check_level(level)
     if not settings.draws:
         raise MethodError("a report shows intervals, which need draws; give --draws of at least 20")
     chosen = method_named(method, **options)

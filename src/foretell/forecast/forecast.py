@@ -40,8 +40,7 @@ class Forecast:
 
     def interval(self, level: float = 0.8) -> tuple[float, float]:
         """Give the central interval of the draws; `level` lies between 0 and 1. Raises MethodError without draws."""
-        if not 0 < level < 1:
-            raise MethodError(f"level is {level}; it lies between 0 and 1, such as 0.8")
+        check_level(level)
         if not len(self.draws):
             raise MethodError("this forecast has no draws, so it has no interval; ask for draws")
         tail = 0.5 * (1.0 - level)
@@ -85,6 +84,12 @@ def parse_parts(text: str) -> frozenset[str]:
         if part not in PARTS:
             raise UnknownName("part of an interval", part, PARTS)
     return parts
+
+
+def check_level(level: float) -> None:
+    """Raise MethodError for an interval's level that does not lie between 0 and 1."""
+    if not 0 < level < 1:
+        raise MethodError(f"level is {level}; it lies between 0 and 1, such as 0.8")
 
 
 def within_limits(metric: Metric, values: Array) -> Array:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foretell.errors import FitError, MethodError
+from foretell.forecast import check_level
 from foretell.laws.multipower import Sums, sums_of
 from foretell.laws.schedule import Schedule
 from foretell.methods.leaving import FIRST, FREEDOM, RATE, Watch
@@ -88,8 +89,7 @@ class Outlook:
 
     def interval(self, level: float = 0.8, at: int = -1) -> tuple[float, float]:
         """Give the central interval at the planned end, or at another of the steps."""
-        if not 0 < level < 1:
-            raise MethodError(f"level is {level}; it lies between 0 and 1, such as 0.8")
+        check_level(level)
         low, high = np.quantile(self.draws[:, at], [0.5 * (1 - level), 0.5 * (1 + level)])
         return float(low), float(high)
 

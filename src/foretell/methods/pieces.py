@@ -25,7 +25,7 @@ from foretell.methods.linkfit import (
     with_link_draws,
 )  # fmt: skip
 from foretell.methods.lossfit import LossFit, fit_loss
-from foretell.table import Observations, Points
+from foretell.table import Metric, Observations, Points
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ class Pieces:
         """Compute the share that a path leads to, without draws."""
         first, second = self.loss(path.loss, path.law, draws=False), self.link(path, metric, draws=False)
         loss = first.made.predict(target.columns(first.made.points.metric))
-        return float(self._limited(metric, link_at(second, second.theta[None, :], loss))[0])
+        return float(limited_share(self.training.metrics[metric], link_at(second, second.theta[None, :], loss))[0])
 
     def forecast(
         self, path: Path, metric: str, target: Target, method: str, part: NDArray[np.intp] | None = None
@@ -157,8 +157,8 @@ class Pieces:
             target=target,
             metric=what,
             method=method,
-            value=float(self._limited(metric, link_at(second, second.theta[None, :], np.array([loss.value])))[0]),
-            draws=self._limited(metric, draws),
+            value=float(limited_share(what, link_at(second, second.theta[None, :], np.array([loss.value])))[0]),
+            draws=limited_share(what, draws),
             parts=settings.parts,
             reach=reach_of(first.made.points, target),
             doubts=tuple(dict.fromkeys(doubts)),
@@ -172,6 +172,7 @@ class Pieces:
             self._predictions[key] = predict_at(made, target, self.drawing(count), rng)
         return self._predictions[key]
 
-    def _limited(self, metric: str, share: NDArray[np.float64]) -> NDArray[np.float64]:
-        what = self.training.metrics[metric]
-        return within_limits(what, 1.0 - share if what.unit == "error" else share)
+
+def limited_share(metric: Metric, share: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Write a share of right answers as its metric counts it, accuracy or error, within what that can be."""
+    return within_limits(metric, 1.0 - share if metric.unit == "error" else share)

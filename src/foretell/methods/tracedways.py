@@ -8,13 +8,12 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from foretell.forecast import Forecast, Settings, Target, reach_of, within_limits
+from foretell.forecast import Forecast, Settings, Target, reach_of
 from foretell.forecast.from_fit import predict_at, target_doubts
 from foretell.methods.lossfit import AUTO
-from foretell.methods.pieces import Pieces
+from foretell.methods.pieces import Pieces, limited_share
 from foretell.methods.sharelink import ShareLink, fit_share_link
 from foretell.methods.tracedlink import is_traced
-from foretell.table import Metric
 
 ROLE = "skaling of the shared loss, the traced link"
 
@@ -46,8 +45,8 @@ def traced_ways(
             target=target,
             metric=what,
             method=method,
-            value=float(_limited(what, np.array([value]))[0]),
-            draws=_limited(what, draws),
+            value=float(limited_share(what, np.array([value]))[0]),
+            draws=limited_share(what, draws),
             parts=settings.parts,
             reach=reach_of(first.made.points, target),
             doubts=tuple(dict.fromkeys(doubts)),
@@ -60,7 +59,3 @@ def traced_ways(
 
     quick = replace(pieces.settings, draws=0)
     return [(f"skaling of {shared}, the traced link", ROLE, lambda target: read(target, quick).value, forecast)]
-
-
-def _limited(metric: Metric, share: NDArray[np.float64]) -> NDArray[np.float64]:
-    return within_limits(metric, 1.0 - share if metric.unit == "error" else share)

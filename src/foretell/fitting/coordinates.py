@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,13 +19,30 @@ LARGEST = 92.0  # e⁹² is 1e40: beyond every count of FLOP
 
 @dataclass(frozen=True)
 class Coordinates:
-    """Say how each of q fitted numbers is stretched: its kind, bounds, and a normal prior (centre, precision)."""
+    """Say how each of q fitted numbers is stretched: its kind, bounds, and a normal prior (centre, precision).
+
+    `pair` (s, 2) and `at` (s,) name the amplitudes that a descent takes at the rows' centre (see `fitting.shear`).
+    """
 
     kind: NDArray[np.int64]
     low: Array
     high: Array
     centre: Array
     precision: Array
+    pair: NDArray[np.int64] = field(default_factory=lambda: np.empty((0, 2), dtype=np.int64))
+    at: Array = field(default_factory=lambda: np.empty(0))
+
+    def centred(self, law: Law, features: Array) -> Coordinates:
+        """Take the law's amplitudes at the centre of the rows whose features (f, n) are given."""
+        means = features.mean(axis=1)
+        found = [
+            (i, j, at)
+            for i, j, factors in law.code.pairs
+            if self.kind[i] == PLAIN or (self.kind[i] == LOG and self.low[i] == 0.0)
+            if np.isfinite(at := float(np.dot(factors, means)))
+        ]
+        pair = np.array([(i, j) for i, j, _ in found], dtype=np.int64).reshape(-1, 2)
+        return replace(self, pair=pair, at=np.array([at for _, _, at in found]))
 
     def natural(self, u: Array) -> Array:
         """Turn fitted coordinates (…, q) into coefficients."""

@@ -19,6 +19,7 @@ WIDEST = 1.0  # of log loss: where every residual is within the Huber width, so 
 NARROWING = 1e-1  # each step of the continuation divides the Huber width by ten
 FIRST_SCALE = 1e-3
 SCALE_ROUNDS = 60
+NEAR_STEPS = 80
 
 
 def descend(
@@ -29,18 +30,18 @@ def descend(
     weights: Array,
     starts: Array,
     *,
-    near: bool = False,
+    straight: bool = False,
 ) -> Minima:
     """Minimise an objective from starts (B, q); targets (T, n) and weights (W, n) are reused in turn.
 
     A narrow Huber penalty, and the likelihood of `huber-scale`, are nearly absolute errors, which a Newton step sees as
-    flat: they are followed down from a wide Huber penalty, except that starts said to be `near` a minimum begin with
-    the width asked for. (Measured on made-up ladders: 40 % of starts ran out of steps without, none with.)
+    flat: they are followed down from a wide Huber penalty (measured on made-up ladders: 40 % of starts ran out of steps
+    without, none with), except that `straight` descents begin with the width asked for.
     """
     coordinates = coordinates_of(law, objective)
     if objective.kind != "huber-scale":
         kernel = kernel_of(law, objective)
-        if objective.kind == "huber" and not near:
+        if objective.kind == "huber" and not straight:
             for wide in _widths(objective, targets, objective.parameter):
                 starts = minimise(kernel, features, targets, weights, wide, starts, coordinates).u
         return minimise(kernel, features, targets, weights, np.array([objective.parameter]), starts, coordinates)
@@ -50,7 +51,7 @@ def descend(
     target, weight = targets[np.arange(B) % len(targets)], weights[np.arange(B) % len(weights)]
     width = np.full(B, FIRST_SCALE)
     scale = np.full(B, np.nan)
-    for wide in [] if near else _widths(plain, targets, FIRST_SCALE):
+    for wide in [] if straight else _widths(plain, targets, FIRST_SCALE):
         starts = minimise(kernel, features, target, weight, wide, starts, coordinates).u
     found = minimise(kernel, features, target, weight, width, starts, coordinates)
     for _ in range(SCALE_ROUNDS):
@@ -70,6 +71,32 @@ def descend(
     penalty = np.where(np.abs(z) <= d, 0.5 * z**2, d * (np.abs(z) - 0.5 * d))
     likelihood = np.sum(weight * (penalty + np.log(scale)[:, None]), axis=1)
     return replace(found, objective=np.where(np.isfinite(found.objective), likelihood, np.inf), scale=scale)
+
+
+def refine(
+    law: Law,
+    objective: Objective,
+    features: Array,
+    targets: Array,
+    weights: Array,
+    starts: Array,
+    *,
+    most_steps: int = NEAR_STEPS,
+) -> Minima:
+    """Minimise an objective from starts (B, q) that are near a minimum, as those of draws are.
+
+    Under a Huber penalty the amplitudes are taken at the rows' centre and steps damped by the majorising parabola: 80
+    such steps end as low as 400 of `descend` (measured on the draws of 277 public fits; lower for nine coefficients).
+    From far starts they find fewer minima.
+    """
+    if objective.kind != "huber":
+        return descend(law, objective, features, targets, weights, starts, straight=True)
+    kernel = kernel_of(law, objective, majorised=True)
+    coordinates = coordinates_of(law, objective).centred(law, features)
+    width = np.array([objective.parameter])
+    return minimise(
+        kernel, features, targets, weights, width, starts, coordinates, most_steps=most_steps, majorised=True
+    )
 
 
 def _widths(objective: Objective, targets: Array, least: float) -> list[Array]:

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from foretell.errors import FitError
 from foretell.fitting.coordinates import coordinates_of
-from foretell.fitting.descent import descend
-from foretell.fitting.newton import Minima
+from foretell.fitting.descent import descend, refine
+from foretell.fitting.newton import MOST_STEPS, Minima
 from foretell.fitting.objective import Objective, parse_objective
 from foretell.fitting.starts import starting_points
 from foretell.laws.law import Law
@@ -23,6 +23,7 @@ Array = NDArray[np.float64]
 
 DEFAULT_STARTS = 128
 STRAIGHT = 4  # one start in so many also descends straight at the width asked for
+POLISHED = 8  # of the lowest minima, where the lowest ran out of steps
 SAME = 1e-5  # minima whose objectives differ by less, relatively, are one
 
 
@@ -161,8 +162,12 @@ def fit(
     features = law.features(points.inputs)
     minima = descend(law, chosen, features, target, weight, begin)
     if chosen.kind == "huber":  # the way down from a wide penalty can lead every start past a lower minimum
-        straight = descend(law, chosen, features, target, weight, begin[: -(-starts // STRAIGHT)], near=True)
+        straight = descend(law, chosen, features, target, weight, begin[: -(-starts // STRAIGHT)], straight=True)
         minima = minima.beside(straight)
+        lowest = np.argsort(minima.objective)[:POLISHED]
+        if not minima.converged[lowest[0]]:
+            ends = refine(law, chosen, features, target, weight, minima.u[lowest], most_steps=MOST_STEPS)
+            minima = minima.beside(ends)
     coordinates = coordinates_of(law, chosen)
     usable = np.isfinite(minima.objective)
     if not usable.any():
@@ -214,7 +219,7 @@ def refit(made: Fit, *, weights: Array | None = None, values: Array | None = Non
     seeds = np.vstack([made.u[None, :], made.rivals])
     best_u, best_value = np.repeat(made.u[None, :], B, axis=0), np.full(B, np.inf)
     for start in seeds:
-        minima = descend(law, chosen, made.features, target, weight, np.tile(start, (B, 1)), near=True)
+        minima = refine(law, chosen, made.features, target, weight, np.tile(start, (B, 1)))
         better = minima.objective < best_value
         best_u[better], best_value[better] = minima.u[better], minima.objective[better]
     return coordinates.natural(best_u)[:, : len(law.coefficients)]

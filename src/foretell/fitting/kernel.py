@@ -16,7 +16,8 @@ from foretell.laws.cache import cache_folder, write_whole
 from foretell.laws.derivatives import Code
 from foretell.laws.law import Law
 
-# void(theta (q,), features (f, n), target (n,), weight (n,), parameter, n rows used, out (1 + q + q(q+1)/2,))
+# void(theta (q,), features (f, n), target (n,), weight (n,), parameter, n rows used, out (1 + q + q(q+1)/2,)), and the
+# q(q+1)/2 entries of the majorising parabola's matrix behind, where it is asked for
 SIGNATURE = "void(float64[::1], float64[:, ::1], float64[::1], float64[::1], float64, int64, float64[::1])"
 
 _PENALTY = {
@@ -41,9 +42,11 @@ def upper_index(i: int, j: int, q: int) -> int:
     return 1 + q + i * q - i * (i - 1) // 2 + (j - i)
 
 
-def kernel_source(code: Code, objective: Objective) -> str:
+def kernel_source(code: Code, objective: Objective, *, majorised: bool = False) -> str:
     """Write the kernel of a law under an objective as Python text for Numba.
 
+    `majorised`, for a Huber objective, adds Σ w g gᵀ ρ'(r)/r: the Hessian of the parabola that touches the penalty at
+    r and lies above it, so that rows beyond the width are seen too.
     For a binomial objective `target` is the share k/n and `weight` counts each row n times; else `target` is the
     value or its logarithm. With a free scale the last of the q parameters is the scale's logarithm.
     """
@@ -53,7 +56,8 @@ def kernel_source(code: Code, objective: Objective) -> str:
     if objective.free_scale:
         lines += [f"    log_s = theta[{p}]", "    per_s = exp(-log_s)"]
     lines += [f"    {name} = {text}" for name, text in code.fixed]
-    size = 1 + q + q * (q + 1) // 2
+    triangle = q * (q + 1) // 2
+    size = 1 + q + triangle * (1 + majorised)
     lines += [f"    o{k} = 0.0" for k in range(size)]
     body = [f"x{i} = X[{i}, i]" for i in range(len(code.features))]
     body += [f"{name} = {text}" for name, text in code.row]
@@ -69,6 +73,8 @@ def kernel_source(code: Code, objective: Objective) -> str:
         if objective.free_scale:
             body += ["r = r * per_s"]
         body += _PENALTY[objective.kind]
+        if majorised:
+            body += ["d0 = w if inside else w * parameter / a"]
         if objective.free_scale:
             body += [
                 "cross = -(r * rho2 + rho1) * per_s",
@@ -82,6 +88,8 @@ def kernel_source(code: Code, objective: Objective) -> str:
             body += ["per_v = 1.0 / v", "d1 = rho1 * per_v", "d2 = (rho2 - rho1) * per_v * per_v"]
         else:
             body += ["d1 = rho1", "d2 = rho2"]
+        if majorised and objective.space == "log":
+            body += ["d0 = d0 * per_v * per_v"]
         if objective.free_scale:
             if objective.space == "log":
                 body += ["cross = cross * per_v"]
@@ -91,10 +99,14 @@ def kernel_source(code: Code, objective: Objective) -> str:
     body += [f"o{1 + i} += d1 * g{i}" for i in range(p)]
     for i in range(p):
         body += [f"d2g{i} = d2 * g{i}"]
+        if majorised:
+            body += [f"d0g{i} = d0 * g{i}"]
         for j in range(i, p):
             curve = code.hessian.get(f"{i},{j}")
             second = f" + d1 * ({curve})" if curve else ""
             body += [f"o{upper_index(i, j, q)} += d2g{i} * g{j}{second}"]
+            if majorised:
+                body += [f"o{triangle + upper_index(i, j, q)} += d0g{i} * g{j}"]
     lines += ["    for i in range(n):", *(f"        {line}" for line in body)]
     lines += [f"    out[{k}] = o{k}" for k in range(size)]
     return "\n".join(
@@ -134,6 +146,6 @@ def _load(source: str) -> Callable[..., None]:
     return kernel
 
 
-def kernel_of(law: Law, objective: Objective) -> Any:
+def kernel_of(law: Law, objective: Objective, *, majorised: bool = False) -> Any:
     """Give the compiled kernel of a law under an objective; compiled once a machine, then read from disk."""
-    return _load(kernel_source(law.code, objective))
+    return _load(kernel_source(law.code, objective, majorised=majorised))

@@ -12,7 +12,7 @@ from typing import Any
 from foretell.laws.cache import write_whole
 from foretell.laws.formula import Formula
 
-EMITTER = 2  # raise when the emitted text changes, so that old cached text is not read
+EMITTER = 4  # raise when the emitted text changes, so that old cached text is not read
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,8 @@ class Code:
 
     `features` names what a row must supply: an input `N`, or its logarithm `log N`, in the order of the variables
     `x0, x1, …`. Coefficients are the variables `c0, c1, …`. `fixed` depends on coefficients only; `row` on the row
-    as well. `hessian` maps `"i,j"` with i ≤ j to an expression; what is absent is zero.
+    as well. `hessian` maps `"i,j"` with i ≤ j to an expression; what is absent is zero. `pairs` names where an
+    amplitude i stands before exp(x · exponent j), as A before N^-alpha, with x's factors of the features.
     """
 
     features: tuple[str, ...]
@@ -30,6 +31,7 @@ class Code:
     value: str
     gradient: tuple[str, ...]
     hessian: dict[str, str]
+    pairs: tuple[tuple[int, int, tuple[float, ...]], ...]
 
 
 def derive(formula: Formula, coefficients: Sequence[str], signed: frozenset[str], cache: Path) -> Code:
@@ -48,6 +50,7 @@ def derive(formula: Formula, coefficients: Sequence[str], signed: frozenset[str]
             value=stored["value"],
             gradient=tuple(stored["gradient"]),
             hessian=stored["hessian"],
+            pairs=tuple((i, j, tuple(x)) for i, j, x in stored["pairs"]),
         )
     except (OSError, ValueError, KeyError, TypeError):
         code = _differentiate(formula, coefficients, signed)
@@ -67,6 +70,7 @@ def _differentiate(formula: Formula, coefficients: Sequence[str], signed: frozen
     ]
     names = {**plain, **dict(zip(coefficients, thetas, strict=True))}
     expression = _powers_to_exp(formula.to_sympy(names), {plain[name]: logs[name] for name in inputs})
+    pairs = _amplitudes(expression, thetas)
     expression, steps = _name_steps(expression)
     slopes: dict[Any, list[Any]] = {}  # of each named step, in every coefficient
 
@@ -111,7 +115,35 @@ def _differentiate(formula: Formula, coefficients: Sequence[str], signed: frozen
         value=_write(outputs[0]),
         gradient=tuple(_write(part) for part in outputs[1 : 1 + p]),
         hessian={f"{i},{j}": _write(part) for (i, j), part in zip(second, outputs[1 + p :], strict=True)},
+        pairs=tuple(
+            (i, j, tuple(float(x.coeff(symbol)) for _, symbol in features))
+            for (i, j), x in pairs.items()
+            if all(x.coeff(symbol).is_number for _, symbol in features)
+        ),
     )
+
+
+def _amplitudes(expression: Any, thetas: Sequence[Any]) -> dict[tuple[int, int], Any]:
+    """Find every product of a coefficient i and exp(… + x · coefficient j), x of the row only: give x by (i, j)."""
+    import sympy
+
+    index = {symbol: i for i, symbol in enumerate(thetas)}
+    found: dict[tuple[int, int], Any] = {}
+
+    def walk(part: Any, outside: Any) -> None:
+        factors = part.args if part.is_Mul else (part,)
+        exponents = outside + sum(factor.args[0] for factor in factors if isinstance(factor, sympy.exp))
+        for factor in factors:
+            if factor in index:
+                for symbol, j in index.items():
+                    x = sympy.expand(sympy.diff(exponents, symbol))
+                    if x != 0 and symbol != factor and not x.free_symbols & index.keys():
+                        found[index[factor], j] = x
+            for inner in factor.args:
+                walk(inner, exponents if factor.is_Add else sympy.Integer(0))
+
+    walk(expression, sympy.Integer(0))
+    return {(i, j): x for (i, j), x in found.items() if all(j != amplitude for amplitude, _ in found)}
 
 
 def _name_steps(expression: Any) -> tuple[Any, dict[Any, tuple[str, Any]]]:

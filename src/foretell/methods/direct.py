@@ -199,7 +199,7 @@ def _from_published_starts(made: Fit) -> Fit:
         np.log(made.points.value)[None, :],
         np.ones((1, len(made))),
         coordinates.fitted(grid),
-        near=True,
+        straight=True,
     )
     best = int(np.argmin(np.where(np.isfinite(minima.objective), minima.objective, np.inf)))
     if not minima.objective[best] < made.objective_value:

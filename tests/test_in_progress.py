@@ -51,7 +51,9 @@ def public():
     """Give two of the curves of 2503.12811: the warm-up of 2160 steps is not recorded in the file."""
     frame = pl.read_csv(testbeds() / "multipower" / "loss_curves.csv").sort("step")
     made = {}
-    for N, name in ((25e6, "cosine_24000"), (25e6, "wsd_20000_24000"), (100e6, "cosine_24000")):
+    for N, name in (
+        (25e6, "cosine_24000"), (25e6, "wsd_20000_24000"), (100e6, "cosine_24000"), (25e6, "wsdcon_3"),
+    ):  # fmt: skip
         of = frame.filter((pl.col("N") == N) & (pl.col("schedule") == name))
         step, lr, loss = (of[c].to_numpy().astype(np.float64) for c in ("step", "lr", "loss"))
         made[N, name] = PartCurve(f"{name} {N:g}", step, loss, Schedule.recorded(step, lr, warmup=2160))
@@ -281,3 +283,8 @@ def test_the_picture_says_where_a_run_left(tmp_path):
     assert found.alarm is not None
     path = draw_outlook(outlook(gone.upto(0.6), draws=40), found, tmp_path / "left.png")
     assert path.stat().st_size > 5000
+
+
+def test_a_sudden_drop_of_the_rate_is_no_departure(public):
+    # its rate falls to a tenth at step 8,000, whose loss was read before the drop took effect
+    assert watch(public[25e6, "wsdcon_3"], draws=100).alarm is None

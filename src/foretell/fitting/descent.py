@@ -80,8 +80,6 @@ def refine(
     targets: Array,
     weights: Array,
     starts: Array,
-    *,
-    most_steps: int = NEAR_STEPS,
 ) -> Minima:
     """Minimise an objective from starts (B, q) that are near a minimum, as those of draws are.
 
@@ -95,7 +93,7 @@ def refine(
     coordinates = coordinates_of(law, objective).centred(law, features)
     width = np.array([objective.parameter])
     return minimise(
-        kernel, features, targets, weights, width, starts, coordinates, most_steps=most_steps, majorised=True
+        kernel, features, targets, weights, width, starts, coordinates, most_steps=NEAR_STEPS, majorised=True
     )
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from foretell.errors import FitError
 from foretell.fitting.coordinates import coordinates_of
 from foretell.fitting.descent import descend, refine
-from foretell.fitting.newton import MOST_STEPS, Minima
+from foretell.fitting.newton import Minima
 from foretell.fitting.objective import Objective, parse_objective
 from foretell.fitting.starts import starting_points
 from foretell.laws.law import Law
@@ -23,7 +23,6 @@ Array = NDArray[np.float64]
 
 DEFAULT_STARTS = 128
 STRAIGHT = 4  # one start in so many also descends straight at the width asked for
-POLISHED = 8  # of the lowest minima, where the lowest ran out of steps
 SAME = 1e-5  # minima whose objectives differ by less, relatively, are one
 
 
@@ -164,10 +163,6 @@ def fit(
     if chosen.kind == "huber":  # the way down from a wide penalty can lead every start past a lower minimum
         straight = descend(law, chosen, features, target, weight, begin[: -(-starts // STRAIGHT)], straight=True)
         minima = minima.beside(straight)
-        lowest = np.argsort(minima.objective)[:POLISHED]
-        if not minima.converged[lowest[0]]:
-            ends = refine(law, chosen, features, target, weight, minima.u[lowest], most_steps=MOST_STEPS)
-            minima = minima.beside(ends)
     coordinates = coordinates_of(law, chosen)
     usable = np.isfinite(minima.objective)
     if not usable.any():

@@ -35,6 +35,10 @@ OWN = ("L0", "A")
 NAMES = (*OWN, *PRIOR)
 BLOCKS = 40  # means over this many stretches of the part seen: neighbours within one say the same
 LEAST_BLOCKS = 4
+JUMP, SETTLED = (
+    0.2,
+    0.01,
+)  # of the peak rate, within this share of the run: an abrupt drop, of which the law is no guide
 WARM_SHARE = 1.5  # warm-ups that are left out at the beginning: the law does not describe them
 # Errors of the law's form, before the run itself says anything; both measured on the 12 curves of 2503.12811 that are
 # public: growth for each e-fold of steps still to come, and what even a fit of the whole curve misses at its end.
@@ -211,7 +215,7 @@ class _Blocks:
 def blocks_of(part: PartCurve) -> _Blocks:
     """Take means over stretches of the part seen after its warm-up; raises FitError where too little was seen."""
     skipped = WARM_SHARE * part.schedule.warmup
-    kept = part.step > min(skipped, 0.5 * part.step[-1])
+    kept = (part.step > min(skipped, 0.5 * part.step[-1])) & ~_jumped(part)
     step, log_loss = part.step[kept], np.log(part.loss[kept])
     k = min(BLOCKS, len(step))
     if k < LEAST_BLOCKS:
@@ -224,6 +228,14 @@ def blocks_of(part: PartCurve) -> _Blocks:
     steady = np.diff(log_loss, n=2) if len(log_loss) > 2 else np.zeros(1)  # a smooth curve's second differences: noise
     single = float(np.median(np.abs(steady))) / (0.6745 * np.sqrt(6.0))
     return _Blocks(middle, means, single / np.sqrt(max(1.0, len(step) / k)), single)
+
+
+def _jumped(part: PartCurve) -> NDArray[np.bool_]:
+    """Say which rows (n,) were measured just after the rate jumped, where a step more or less decides what they are."""
+    lr = part.schedule.lr
+    now = np.clip(part.step.astype(np.intp), 0, len(lr) - 1)
+    before = np.maximum(now - int(np.ceil(SETTLED * len(lr))), 0)
+    return np.asarray(np.abs(lr[now] - lr[before]) > JUMP * lr.max())
 
 
 def measured_end(part: PartCurve) -> float:

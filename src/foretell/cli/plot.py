@@ -40,6 +40,7 @@ def plot(
     from foretell.report.fit_figures import draw_ladder, draw_residuals
     from foretell.report.forecast_figure import draw_forecasts
     from foretell.report.paper import ENDINGS, WIDTHS
+    from foretell.table import leading_loss
 
     if kind not in KINDS:
         raise UnknownName("figure", kind, KINDS)
@@ -57,8 +58,7 @@ def plot(
             largest = [observations.training().metric(f.metric.name).largest_value for f in made]
             draw_forecasts(made, output, measured=measured, largest_run=largest, level=level)
         elif kind in ("ladder", "residuals"):
-            losses = [name for name, of in observations.metrics.items() if of.is_loss]
-            chosen = metric or [observations.shared_loss or next(iter(losses), "")]
+            chosen = metric or [leading_loss(observations.metrics, observations.shared_loss) or ""]
             if not chosen[0]:
                 raise MethodError("the study holds no loss to draw; name a metric with --metric")
             fit = api.fit_metric(

@@ -78,6 +78,7 @@ def forecast_ends(study: Path, found: Sequence[Progress], aims: Sequence[Any]) -
     from foretell.errors import ForetellError
     from foretell.forecast import Settings, Target, held_out_targets
     from foretell.report.progress import Ends
+    from foretell.table import leading_loss
 
     def nothing(reason: str) -> dict[str, Ends]:
         targets = {TARGET: Ends(aims[0].label, reason=reason)} if aims else {}
@@ -89,8 +90,7 @@ def forecast_ends(study: Path, found: Sequence[Progress], aims: Sequence[Any]) -
         return nothing("no run has ended yet")
     counts = "N" if observations.law_N == "N" else "N_total"
     sizes = dict(zip(observations.runs["name"], observations.runs[counts], strict=True))
-    losses = [name for name, metric in observations.metrics.items() if metric.is_loss]
-    metric = observations.shared_loss or next(iter(losses), None)
+    metric = leading_loss(observations.metrics, observations.shared_loss)
     if metric is None:
         return nothing("the study holds no loss")
     ends: dict[str, Ends] = {}

@@ -28,7 +28,8 @@ def serve(
     Without a target, the runs that the study holds out are forecast. Ctrl-C ends it.
     """
     from foretell import api
-    from foretell.cli.report import gather, read_target
+    from foretell.api.sharing import gather
+    from foretell.cli.report import read_target
     from foretell.cli.show import console
     from foretell.forecast import Settings
     from foretell.report.page import render_page

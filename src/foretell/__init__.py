@@ -24,15 +24,28 @@ if TYPE_CHECKING:
     from foretell.api.rankings import rank
     from foretell.api.sharing import export, score, seal, write_report
     from foretell.corpus import Corpus, Texts, build_corpus, open_corpus, read_tokenizer
+    from foretell.execute import Job, executor_named
     from foretell.fitting import Fit, Objective, doubts_of, fit, redraw_noise, resample_runs
-    from foretell.forecast import Forecast, Forecasts, Method, Settings, Target
+    from foretell.forecast import Forecast, Forecasts, Method, Settings, Target, reach_of
     from foretell.forecast.seal import Seal, open_seal
     from foretell.judge import Backtest, Comparison, Outcome, Split, binomial_interval, interval_score, splits_of
     from foretell.judge.ablate import Ablation
     from foretell.judge.calibration import Calibration
     from foretell.judge.noise import Noise, noise_of
     from foretell.judge.sealed import Scorecard, Verdict
-    from foretell.ladder import NextRun, Plan, Recipe, Request, write_ladder
+    from foretell.ladder import (
+        NextRun,
+        Plan,
+        Recipe,
+        Request,
+        aim_at,
+        device_hours,
+        device_named,
+        make_plan,
+        parse_budget,
+        shipped_prior,
+        write_ladder,
+    )  # fmt: skip
     from foretell.ladder.training import Trained
     from foretell.ladder.training import train_ladder as train
     from foretell.laws import LAWS, MORE_LAWS, Coefficient, Law, law_named
@@ -73,6 +86,7 @@ if TYPE_CHECKING:
         design_ladder,
         fit_model,
         horizons_of,
+        objective_weights,
         panel_of,
         survival,
     )  # fmt: skip
@@ -112,6 +126,7 @@ if TYPE_CHECKING:
         read_wandb,
         save_harness,
     )  # fmt: skip
+    from foretell.sources.shipped import shipped_ladder, shipped_mixtures
     from foretell.table import Metric, Observations, Points, Run, metric_named
     from foretell.table import save_study as save
     from foretell.table.items import Items, open_items, write_items
@@ -132,6 +147,8 @@ if TYPE_CHECKING:
         trace_tokens,
     )  # fmt: skip
     from foretell.trajectory.study import trace
+    from foretell.trajectory.tasks import trace_task
+    from foretell.trajectory.validation import with_validation_loss
     from foretell.units import bpb_to_loss, loss_to_bpb
 
 # Where each name lives, as NAME or NAME=NAME-THERE; looked up when first used, so that importing foretell is quick.
@@ -141,15 +158,19 @@ _NAMES = {
     "api.rankings": "rank",
     "api.sharing": "export score seal write_report",
     "corpus": "Corpus Texts build_corpus open_corpus read_tokenizer",
+    "execute": "Job executor_named",
     "fitting": "Fit Objective doubts_of fit redraw_noise resample_runs",
-    "forecast": "Forecast Forecasts Method Settings Target",
+    "forecast": "Forecast Forecasts Method Settings Target reach_of",
     "forecast.seal": "Seal open_seal",
     "judge": "Backtest Comparison Outcome Split binomial_interval interval_score splits_of",
     "judge.ablate": "Ablation",
     "judge.calibration": "Calibration",
     "judge.noise": "Noise noise_of",
     "judge.sealed": "Scorecard Verdict",
-    "ladder": "NextRun Plan Recipe Request write_ladder",
+    "ladder": (
+        "NextRun Plan Recipe Request aim_at device_hours device_named make_plan parse_budget shipped_prior "
+        "write_ladder"
+    ),
     "ladder.training": "Trained train=train_ladder",
     "laws": "LAWS MORE_LAWS Coefficient Law law_named",
     "laws.multipower": "Curve",
@@ -173,7 +194,7 @@ _NAMES = {
     "methods.subset": "Subset best_families",
     "mixing": (
         "Best Goal Horizon MixtureModel Optimum Panel Transfer best_mixture carry choose_model design_ladder "
-        "fit_model horizons_of panel_of survival"
+        "fit_model horizons_of objective_weights panel_of survival"
     ),
     "mixture": "Mixture Pools Region sample_mixtures",
     "report": "draw_comparison draw_forecasts",
@@ -191,6 +212,7 @@ _NAMES = {
         "read_harness read_levanter read_lightning read_lm_eval read_mlflow read_olmo_core read_olmo_ladder "
         "read_records read_table read_tensorboard read_torchtitan read_trainer read_wandb save_harness"
     ),
+    "sources.shipped": "shipped_ladder shipped_mixtures",
     "table": "Metric Observations Points Run metric_named save=save_study",
     "table.items": "Items open_items write_items",
     "trajectory": (
@@ -198,6 +220,8 @@ _NAMES = {
         "compare_pooled emergence_point linearity overlap_of trace_tokens"
     ),
     "trajectory.study": "trace",
+    "trajectory.tasks": "trace_task",
+    "trajectory.validation": "with_validation_loss",
     "units": "bpb_to_loss loss_to_bpb",
 }  # fmt: skip
 _PLACES = {
@@ -221,25 +245,27 @@ def __dir__() -> list[str]:
 __all__ = [
     "LAWS", "METHODS", "MORE_LAWS", "SOURCES", "Ablation", "Alignment", "Attempts", "Backtest", "Best", "Calibration",
     "Categories", "Cluster", "Coefficient", "ColumnMap", "Comparison", "Corpus", "Curve", "Emergence", "Evaluation",
-    "Fit", "Forecast", "Forecasts", "Goal", "Harness", "Horizon", "ItemOutcomes", "Items", "Ladder", "Law", "Method",
-    "Metric", "MetricMap", "Mixture", "MixtureModel", "MultiPowerFit", "NextRun", "Noise", "Objective", "Observations",
-    "Optimum", "Outcome", "Outlook", "Panel", "PassLaw", "Plan", "Points", "Pools", "Questions", "Ranking", "Recipe",
-    "Region", "Request", "Run", "RunLosses", "RunTable", "Rung", "Schedule", "Scorecard", "Seal", "Settings", "Shape",
-    "Split", "Subset", "Target", "Texts", "TokenLosses", "Trace", "Trained", "Transfer", "Verdict", "Watch",
-    "__version__", "ablate", "align", "average_error", "average_forecast", "backtest", "best_families", "best_mixture",
-    "binomial_interval", "bpb_to_loss", "breakthroughness", "build_corpus", "calibration", "carry", "choose_model",
-    "classify", "compare", "compare_pooled", "components_of", "design_ladder", "doubts_of", "draw_ablation",
-    "draw_backtest", "draw_comparison", "draw_coverage", "draw_forecasts", "draw_ladder", "draw_noise", "draw_optimum",
-    "draw_outlook", "draw_pit", "draw_ranking", "draw_residuals", "draw_trace", "draw_transfer", "emergence_point",
-    "evaluate_checkpoint", "export", "fetch_published", "fit", "fit_imputer", "fit_metric", "fit_model",
-    "fit_multi_power", "fit_pass_at_k", "forecast_annealed", "horizons_of", "interval_score", "law_named", "linearity",
-    "load_checkpoint", "loss_to_bpb", "make_cloze", "make_probe", "method_named", "metric_named", "metrics_of",
-    "next_runs", "noise_of", "open", "open_corpus", "open_items", "open_seal", "outlook", "overlap_of", "panel_of",
-    "plan", "predict", "published_from_compute", "published_from_families", "published_from_scores", "rank", "read",
-    "read_every_eval_ever", "read_gadre", "read_harness", "read_ladder", "read_levanter", "read_lightning",
-    "read_lm_eval", "read_mlflow", "read_olmo_core", "read_olmo_ladder", "read_probe", "read_records", "read_table",
-    "read_task", "read_tensorboard", "read_tokenizer", "read_torchtitan", "read_trainer", "read_wandb", "redraw_noise",
-    "resample_runs", "sample_mixtures", "save", "save_harness", "score", "score_table", "seal", "seventeen_tasks",
-    "splits_of", "survival", "target", "trace", "trace_tokens", "train", "write_evaluations", "write_items",
+    "Fit", "Forecast", "Forecasts", "Goal", "Harness", "Horizon", "ItemOutcomes", "Items", "Job", "Ladder", "Law",
+    "Method", "Metric", "MetricMap", "Mixture", "MixtureModel", "MultiPowerFit", "NextRun", "Noise", "Objective",
+    "Observations", "Optimum", "Outcome", "Outlook", "Panel", "PassLaw", "Plan", "Points", "Pools", "Questions",
+    "Ranking", "Recipe", "Region", "Request", "Run", "RunLosses", "RunTable", "Rung", "Schedule", "Scorecard", "Seal",
+    "Settings", "Shape", "Split", "Subset", "Target", "Texts", "TokenLosses", "Trace", "Trained", "Transfer", "Verdict",
+    "Watch", "__version__", "ablate", "aim_at", "align", "average_error", "average_forecast", "backtest",
+    "best_families", "best_mixture", "binomial_interval", "bpb_to_loss", "breakthroughness", "build_corpus",
+    "calibration", "carry", "choose_model", "classify", "compare", "compare_pooled", "components_of", "design_ladder",
+    "device_hours", "device_named", "doubts_of", "draw_ablation", "draw_backtest", "draw_comparison", "draw_coverage",
+    "draw_forecasts", "draw_ladder", "draw_noise", "draw_optimum", "draw_outlook", "draw_pit", "draw_ranking",
+    "draw_residuals", "draw_trace", "draw_transfer", "emergence_point", "evaluate_checkpoint", "executor_named",
+    "export", "fetch_published", "fit", "fit_imputer", "fit_metric", "fit_model", "fit_multi_power", "fit_pass_at_k",
+    "forecast_annealed", "horizons_of", "interval_score", "law_named", "linearity", "load_checkpoint", "loss_to_bpb",
+    "make_cloze", "make_plan", "make_probe", "method_named", "metric_named", "metrics_of", "next_runs", "noise_of",
+    "objective_weights", "open", "open_corpus", "open_items", "open_seal", "outlook", "overlap_of", "panel_of",
+    "parse_budget", "plan", "predict", "published_from_compute", "published_from_families", "published_from_scores",
+    "rank", "reach_of", "read", "read_every_eval_ever", "read_gadre", "read_harness", "read_ladder", "read_levanter",
+    "read_lightning", "read_lm_eval", "read_mlflow", "read_olmo_core", "read_olmo_ladder", "read_probe", "read_records",
+    "read_table", "read_task", "read_tensorboard", "read_tokenizer", "read_torchtitan", "read_trainer", "read_wandb",
+    "redraw_noise", "resample_runs", "sample_mixtures", "save", "save_harness", "score", "score_table", "seal",
+    "seventeen_tasks", "shipped_ladder", "shipped_mixtures", "shipped_prior", "splits_of", "survival", "target",
+    "trace", "trace_task", "trace_tokens", "train", "with_validation_loss", "write_evaluations", "write_items",
     "write_ladder", "write_report",
 ]  # fmt: skip

@@ -26,7 +26,7 @@ def loss_at(N: float, D: float) -> float:
 
 
 def accuracy_at(loss: float, middle: float) -> float:
-    return 0.25 + 0.75 / (1.0 + np.exp(3.0 * (loss - middle)))
+    return float(0.25 + 0.75 / (1.0 + np.exp(3.0 * (loss - middle))))
 
 
 def write_runs(path: Path) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import polars as pl
 import pytest
 
 from foretell.errors import FitError, TableError
@@ -9,6 +10,8 @@ from foretell.forecast import Settings, Target
 from foretell.methods.cluster import LAW, UNIT, Cluster, mapped, points_of, rises
 from foretell.methods.item_clusters import clusters_of
 from foretell.methods.item_outcomes import ItemOutcomes
+from foretell.table import Observations, Run, metric_named
+from foretell.table.items import Items
 from item_simulation import C_TARGET, RISING, SIZES, simulated
 
 POINT = Settings(draws=0)
@@ -176,3 +179,20 @@ def test_outcomes_that_contradict_themselves_are_refused(change: dict[str, objec
     }
     with pytest.raises(TableError, match=message):
         ItemOutcomes.of(**{**good, **change})  # type: ignore[arg-type]
+
+
+def test_outcomes_come_from_a_study_with_the_compute_of_each_run_s_end() -> None:
+    runs = [Run("b", D=2e10, N=1e9, C=3e20), Run("a", D=1e10, N=1e9), Run("target", D=1e12, N=7e9, held_out=True)]
+    rows = [
+        {"run": run.name, "D": D, "metric": "quiz/acc", "item": item, "outcome": tries - 1, "trials": tries}
+        for run in runs
+        for D in (run.D / 2, run.D)
+        for item, tries in (("q1", 2), ("q2", 4))
+    ]
+    items = Items.of(pl.DataFrame(rows))
+    values = pl.DataFrame({"run": ["a", "b"], "D": [1e10, 2e10], "metric": "quiz/acc", "value": 0.5, "C": [None, 3e20]})
+    found = ItemOutcomes.of_items(items, Observations.of(runs, values, [metric_named("quiz/acc")]), "quiz/acc")
+    assert found.run.tolist() == ["a", "b"]
+    assert found.C.tolist() == [6 * 1e9 * 1e10, 3e20]
+    assert found.rate.tolist() == [[0.5, 0.5], [0.75, 0.75]]
+    assert found.trials.tolist() == [[2, 2], [4, 4]]

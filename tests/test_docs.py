@@ -3,8 +3,10 @@
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 import click
@@ -50,9 +52,28 @@ def commands(kind, text):
 
 
 def run(line):
+    if line.startswith("foretell serve "):
+        return served(line)
     done = CliRunner().invoke(app, shlex.split(os.path.expandvars(line))[1:])
     assert done.exit_code == 0, f"{line}\n{done.output}\n{done.exception!r}"
     return done.stdout
+
+
+def served(line):
+    """Run a server as a reader would: wait for its address, open the page, end it with Ctrl-C."""
+    words = [sys.executable, "-u", "-m", "foretell", *shlex.split(line)[1:]]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as server:
+        try:
+            said = server.stdout.readline()
+            address = re.search(r"http://\S+", said)
+            assert address, said + server.stdout.read()
+            with urllib.request.urlopen(address[0], timeout=60) as answer:
+                assert "<h1" in answer.read().decode()
+        finally:
+            server.send_signal(signal.SIGINT)
+            said += server.communicate(timeout=30)[0]
+    assert "Traceback" not in said
+    return said
 
 
 def skeleton(line):
@@ -71,7 +92,8 @@ def same(shown, printed):
 def workplace(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("FORETELL_TESTBEDS", str(testbeds()))
-    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    for folder in ("examples", "tests"):
+        (tmp_path / folder).symlink_to(ROOT / folder)
     return tmp_path
 
 
@@ -147,6 +169,23 @@ def options():
 @pages
 def test_every_option_named_is_one(page):
     assert set(OPTION.findall(page.read_text(encoding="utf-8"))) - options() == set()
+
+
+def verbs(command=None, above=()):
+    """Give the words of every verb, and of every verb below one: `("read", "wandb")`."""
+    command = command or typer.main.get_command(app)
+    below = getattr(command, "commands", {})
+    return {found for name, one in below.items() for found in verbs(one, (*above, name))} or {above}
+
+
+def test_every_verb_has_an_example_that_runs():
+    shown = set()
+    for page in PAGES:
+        for kind, file, text in blocks(page):
+            if kind in ("sh", "console") and not file:
+                shown |= {tuple(line.split()[1:3]) for line, _ in commands(kind, text)}
+    assert ("read", "mlflow") in verbs()
+    assert [" ".join(verb) for verb in sorted(verbs()) if not any(said[: len(verb)] == verb for said in shown)] == []
 
 
 def test_every_verb_named_is_one():

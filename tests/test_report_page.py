@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from foretell import api
-from foretell.cli.report import gather
+from foretell.api.sharing import gather
 from foretell.forecast import Settings, Target
 from foretell.laws import LAWS
 from foretell.methods import method_named

@@ -1,6 +1,7 @@
 """The served report is this machine's alone, and follows its study; so does the table in the terminal."""
 
 import http.client
+import io
 import json
 import os
 import threading
@@ -8,8 +9,10 @@ import time
 
 import pytest
 import typer
+from rich.console import Console
 from typer.testing import CliRunner
 
+from foretell.cli.app import app
 from foretell.cli.watch import TARGET, forecast_ends, picture, watch
 from foretell.errors import ForetellError, StudyError
 from foretell.forecast import Target
@@ -120,6 +123,42 @@ def test_the_version_changes_when_runs_arrive(tmp_path):
     assert before == study_version(tmp_path / "study")
     os.utime(tmp_path / "study" / "runs.parquet", ns=(1, 1))
     assert study_version(tmp_path / "study") != before
+
+
+def test_a_ladder_is_served_before_its_first_run_has_ended_and_an_empty_folder_is_not(tmp_path, monkeypatch):
+    class Ended:
+        server_port = 8642
+
+        def serve_forever(self):
+            """Return at once, as after Ctrl-C."""
+
+        server_close = serve_forever
+
+    pages = []
+    monkeypatch.setattr(
+        "foretell.report.serve.serve_page", lambda shown, port, host: pages.append(shown.page()) or Ended()
+    )
+    assert isinstance(CliRunner().invoke(app, ["serve", str(tmp_path)]).exception, StudyError)
+    assert pages == []
+    (tmp_path / "progress").mkdir()
+    done = CliRunner().invoke(app, ["serve", str(tmp_path)])
+    assert done.exit_code == 0
+    assert "No report yet" in pages[0]
+    assert "StudyError" in pages[0]
+
+
+def test_a_narrow_screen_shows_every_state_in_full_and_a_reason_once():
+    found = [Progress(rung=f"rung {i}", state="training", tokens=5e8, D=1e9, time=0.0, loss=3.21) for i in range(3)]
+    ends = {one.rung: Ends(one.rung, reason="no run has ended yet") for one in found}
+    ends[TARGET] = Ends("7B on 4T", reason="no run has ended yet")
+    for width in (80, 140):
+        console = Console(width=width, file=io.StringIO())
+        console.print(picture(found, [], ends, 0.0, width=width))
+        said = console.file.getvalue()
+        assert said.count("training ") >= 3
+        assert said.count("no run has ended yet") == 1
+        assert "…" not in said
+        assert all(len(line) <= width for line in said.splitlines())
 
 
 # -- watch ----------------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 
 from foretell.errors import TableError, UnknownName
-from foretell.table import Metric, Observations, Run, metric_named
+from foretell.table import Metric, Observations, Run, leading_loss, metric_named
 
 
 def ladder(checkpoints=6, order=None, **options):
@@ -188,3 +188,11 @@ def test_an_unknown_metric_or_run_suggests_the_nearest():
         ladder().metric("c4/los")
     with pytest.raises(UnknownName, match="did you mean target"):
         ladder().only_runs(["targt"])
+
+
+def test_a_validation_loss_stands_for_all_before_the_bits_of_a_task():
+    named = {name: metric_named(name) for name in ("cloze_code/bpb", "cloze_code/soft_loss", "code/loss", "mail/loss")}
+    assert leading_loss(named) == "code/loss"
+    assert leading_loss(named, "mail/loss") == "mail/loss"
+    assert leading_loss({"quiz/bpb": metric_named("quiz/bpb")}) == "quiz/bpb"
+    assert leading_loss({"quiz/acc": metric_named("quiz/acc")}) is None

@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 
 from foretell import api
-from foretell.cli.report import gather
+from foretell.api.sharing import gather
 from foretell.forecast import Settings, Target
 from foretell.report.page import render_page
 from foretell.sources import fetch_published, read

@@ -12,7 +12,7 @@ import threading
 from pathlib import Path
 
 import foretell as ft
-from foretell.cli.report import gather
+from foretell.api.sharing import gather
 from foretell.forecast import Settings
 from foretell.report.page import render_page
 from foretell.report.serve import Shown, serve_page, study_version

@@ -12,9 +12,7 @@ from foretell.cli.options import AsJson, Level
 if TYPE_CHECKING:
     from foretell.ladder import Aim, Device, Expected, NextRun, Plan, Prior
     from foretell.rung import Rung
-    from foretell.table import Observations
 
-CPU_BELOW = 1e16  # FLOP of a target: what one core trains in a day (1e11 FLOP/s, see ladder.devices)
 BUDGET = "1%"
 
 
@@ -63,7 +61,9 @@ def plan(
 
     With --study, the single runs that would add most to the runs there are. Nothing is trained.
     """
+    from foretell import api
     from foretell import ladder as planning
+    from foretell.api.plans import device_for, study_prior
     from foretell.cli.show import working
     from foretell.errors import LadderError, UnknownName
     from foretell.units import parse_count, parse_tokens
@@ -83,9 +83,9 @@ def plan(
         recipe=planning.Recipe(recipe, batch_rule), vocabulary=round(parse_count(vocabulary, "vocabulary")),
         sequence=sequence, schedule="wsd" if schedule == "wsd" else "cosine", weights=read_mix(mix or []), level=level,
     )  # fmt: skip
-    prior, there = (None, []) if study is None else study_prior(study, metric, law)
+    prior, there = (None, []) if study is None else study_prior(api.open(study), metric, law)
     aim = planning.aim_at(parameters, tokens, asked, tied=tied, in_N_total=prior is not None and prior.in_N_total)
-    on = known_device or planning.DEVICES["cpu" if aim.flop < CPU_BELOW else "h100"]
+    on = known_device or device_for(aim)
     asked = planning.with_precision(asked, on)
     spend = planning.parse_budget(budget, aim)
     hours = _Hours(on, mfu, devices)
@@ -161,34 +161,6 @@ def read_mix(pairs: list[str]) -> dict[str, float]:
     if made and abs(sum(made.values()) - 1) > SUM_TOLERANCE:
         raise LadderError(f"the shares of --mix sum to {sum(made.values()):.6g}, not to 1")
     return made
-
-
-def study_prior(study: Path, metric: str, law: str) -> tuple[Prior, list[tuple[float, float]]]:
-    """Fit a study's loss for the prior of a plan; give also the (N, D) that are there."""
-    from foretell import api
-    from foretell.forecast import Settings
-    from foretell.ladder import prior_of
-    from foretell.methods.lossfit import AUTO, fit_loss
-
-    training = api.open(study).training()
-    points = training.metric(_loss_of(training, metric))
-    made = fit_loss(points, law or AUTO, Settings()).made
-    pairs = zip(points.input("N"), points.input("D"), strict=True)
-    source = f"{made.law.name} fitted to {points.metric.name} of {points.run_count} runs"
-    return prior_of(made, source, in_N_total=training.law_N == "N_total"), [(float(n), float(d)) for n, d in pairs]
-
-
-def _loss_of(training: Observations, metric: str) -> str:
-    from foretell.errors import LadderError
-
-    if metric:
-        return training.metric_named(metric).name
-    losses = [name for name, known in training.metrics.items() if known.is_loss]
-    if training.shared_loss:
-        return training.shared_loss
-    if len(losses) == 1:
-        return losses[0]
-    raise LadderError(f"the study has {len(losses)} losses; name one with --metric: {', '.join(losses[:8]) or 'none'}")
 
 
 def _notes(aim: Aim, budget: float, expected: Expected) -> list[str]:

@@ -13,11 +13,13 @@ if TYPE_CHECKING:
     from foretell.forecast import Forecast
     from foretell.table import Observations
 
-KINDS = ("forecast", "ladder", "residuals", "backtest", "coverage")
+KINDS = ("forecast", "ladder", "residuals", "backtest", "coverage", "pit")
 
 
 def plot(
-    kind: Annotated[str, typer.Argument(help="forecast, ladder, residuals, backtest or coverage.", show_default=False)],
+    kind: Annotated[
+        str, typer.Argument(help="forecast, ladder, residuals, backtest, coverage, pit.", show_default=False)
+    ],
     study: Study,
     output: Annotated[Path, typer.Option("-o", "--output", help="The figure: .pdf, .svg or .png.")],
     N: Annotated[str | None, typer.Option("-N", "--N", help="Parameters of the target, such as 7B.")] = None,
@@ -37,9 +39,11 @@ def plot(
     from foretell.errors import MethodError, UnknownName
     from foretell.forecast import Settings, held_out_targets
     from foretell.report.backtest_figures import draw_backtest, draw_coverage
+    from foretell.report.calibration_figure import draw_pit
     from foretell.report.fit_figures import draw_ladder, draw_residuals
     from foretell.report.forecast_figure import draw_forecasts
     from foretell.report.paper import ENDINGS, WIDTHS
+    from foretell.table import leading_loss
 
     if kind not in KINDS:
         raise UnknownName("figure", kind, KINDS)
@@ -57,8 +61,7 @@ def plot(
             largest = [observations.training().metric(f.metric.name).largest_value for f in made]
             draw_forecasts(made, output, measured=measured, largest_run=largest, level=level)
         elif kind in ("ladder", "residuals"):
-            losses = [name for name, of in observations.metrics.items() if of.is_loss]
-            chosen = metric or [observations.shared_loss or next(iter(losses), "")]
+            chosen = metric or [leading_loss(observations.metrics, observations.shared_loss) or ""]
             if not chosen[0]:
                 raise MethodError("the study holds no loss to draw; name a metric with --metric")
             fit = api.fit_metric(
@@ -70,7 +73,10 @@ def plot(
                 draw_residuals(fit, output, width=width)
         else:
             tried = api.backtest(observations, metric or [], method=method, settings=settings)
-            (draw_backtest if kind == "backtest" else draw_coverage)(tried, output, width=width)
+            if kind == "pit":
+                draw_pit({name: part.pit() for name, part in tried.by_kind().items()}, output, width=width)
+            else:
+                (draw_backtest if kind == "backtest" else draw_coverage)(tried, output, width=width)
     console().print(f"wrote {output}", markup=False)
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -25,11 +24,7 @@ from foretell.cli.options import (
 )  # fmt: skip
 
 if TYPE_CHECKING:
-    from foretell.forecast import Settings, Target
-    from foretell.report.page import Contents
-    from foretell.table import Observations
-
-BACKTEST_DRAWS = 400  # as `foretell backtest`
+    from foretell.forecast import Target
 
 
 def report(
@@ -56,6 +51,7 @@ def report(
     Without a target, the runs that the study holds out are forecast.
     """
     from foretell import api
+    from foretell.api.sharing import gather
     from foretell.cli.show import console, working
     from foretell.forecast import Settings, parse_parts
     from foretell.report.export import write_whole
@@ -93,67 +89,6 @@ def read_target(N: str | None, D: str | None, C: str | None = None) -> list[Targ
     if N is None or D is None:
         raise MethodError("a target needs both -N and -D; give the missing one")
     return [api.target(N, D, C)]
-
-
-def gather(
-    observations: Observations,
-    targets: Sequence[Target],
-    metrics: Sequence[str],
-    *,
-    title: str,
-    where: str | None = None,
-    level: float,
-    method: str,
-    settings: Settings,
-    with_backtest: bool,
-    command: str,
-    options: dict[str, Any],
-) -> Contents:
-    """Make all that a report shows: forecasts, the fits behind them, a backtest of the same method."""
-    from dataclasses import replace
-    from datetime import UTC, datetime
-
-    from foretell import __version__, api
-    from foretell.errors import ForetellError, MethodError
-    from foretell.forecast import check_level, held_out_targets
-    from foretell.forecast.seal import digest_of
-    from foretell.methods import method_named
-    from foretell.report.page import Contents, chains_of
-
-    check_level(level)
-    if not settings.draws:
-        raise MethodError("a report shows intervals, which need draws; give --draws of at least 20")
-    chosen = method_named(method, **options)
-    aims = list(targets) or held_out_targets(observations)
-    training = observations.training().where(where) if where else observations
-    failures: list[str] = []
-    forecasts = api.predict(training, aims, metrics, method=chosen, settings=settings, failures=failures)
-    names = list(dict.fromkeys(forecast.metric.name for forecast in forecasts))
-    chains, exact, lost = chains_of(training, names, chosen, settings, aims[0].label)
-    tried = None
-    if with_backtest:
-        try:
-            quick = replace(settings, draws=min(BACKTEST_DRAWS, settings.draws))
-            tried = api.backtest(training, names, method=chosen, settings=quick)
-        except ForetellError as error:  # a study too small to hide anything still has its report
-            lost.append(f"backtest: {error}")
-    shown = training.merge(observations.held_out()) if where and len(observations.held_out().runs) else training
-    return Contents(
-        title=title,
-        observations=shown,
-        forecasts=tuple(forecasts),
-        level=level,
-        settings=settings,
-        source=chosen.source,
-        chains=tuple(chains),
-        exact=exact,
-        backtest=tried,
-        failures=(*failures, *lost),
-        command=command,
-        made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        version=__version__,
-        digest=digest_of(training.training()),
-    )
 
 
 def _target_words(N: str | None, D: str | None, C: str | None, method: str) -> str:

@@ -27,25 +27,16 @@ def score(
 ) -> None:
     """Verify the seal, and score each forecast: error, intervals that held, interval score, CRPS and PIT."""
     from foretell import api
+    from foretell.api.sharing import score as score_seal
     from foretell.cli.show import console, print_json
     from foretell.forecast.seal import open_seal
-    from foretell.judge.sealed import results_in, score_seal
-    from foretell.sources.results import read_results
 
     seal = open_seal(forecast, digest)
-    found = results_in(seal, api.open(results), run) if results.is_dir() else read_results(results)
-    verdicts, absent = score_seal(seal, found)
+    made = score_seal(seal, api.open(results) if results.is_dir() else results, run=run)
     if json:
-        print_json(
-            {
-                "sealed": seal.sealed,
-                "digest": seal.digest,
-                "data": seal.data,
-                "verdicts": [verdict.to_json() for verdict in verdicts],
-                "not_measured": absent,
-            }
-        )
+        print_json(made.to_json())
         return
+    verdicts, absent = made.verdicts, made.absent
     out = console()
     out.print(f"sealed {seal.sealed} by foretell {seal.version}; the seal holds ({seal.digest[:16]}…)", markup=False)
     show(verdicts)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from foretell.cli.options import Draws, Metrics, Parts, Seed, Starts, Study, Where
+
+if TYPE_CHECKING:
+    from foretell.forecast import Forecast
 
 
 def seal(
@@ -50,7 +53,7 @@ def seal(
         observations = observations.training().where(where)
     methods = method or ["ladder"]
     failures: list[str] = []
-    made = []
+    made: list[Forecast] = []
     with working("forecasting", quiet=False):
         for name in methods:
             made += api.predict(observations, aims, metric or [], method=name, settings=settings, failures=failures)

@@ -28,10 +28,12 @@ def serve(
     Without a target, the runs that the study holds out are forecast. Ctrl-C ends it.
     """
     from foretell import api
-    from foretell.cli.report import gather, read_target
+    from foretell.api.sharing import gather
+    from foretell.cli.report import read_target
     from foretell.cli.show import console
     from foretell.forecast import Settings
     from foretell.report.page import render_page
+    from foretell.report.progress import FOLDER
     from foretell.report.serve import Shown, serve_page, study_version
 
     aims = read_target(N, D)
@@ -52,7 +54,8 @@ def serve(
         )
         return render_page(contents, live=version)
 
-    api.open(study)  # a study that cannot be read is refused before anything listens
+    if not (study / FOLDER).is_dir():  # a ladder in training has a study only when its first run has ended
+        api.open(study)  # what cannot be read is refused before anything listens
     server = serve_page(Shown(lambda: study_version(study), build), port, host=host)
     address = f"http://127.0.0.1:{server.server_port}/"
     console().print(f"{study} is shown at {address} until Ctrl-C", markup=False)

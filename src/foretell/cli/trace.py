@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -72,19 +72,14 @@ def trace(
     """
     from foretell.cli.show import console, print_json, working
     from foretell.corpus import open_corpus
-    from foretell.errors import CorpusError, ForetellError, StudyError
+    from foretell.errors import CorpusError, StudyError
     from foretell.lm.checkpoint_folders import find_checkpoints, rung_checkpoints
     from foretell.lm.cloze import make_cloze
     from foretell.lm.requests import read_task
-    from foretell.methods.token_predictor import compare_predictors
-    from foretell.table import open_study, save_study
-    from foretell.trajectory import trace_tokens
-    from foretell.trajectory.probe import read_runs
+    from foretell.table import save_study
     from foretell.trajectory.report import to_json
     from foretell.trajectory.shipped import shipped_study, shipped_texts
-    from foretell.trajectory.summaries import summaries, verdicts
-    from foretell.trajectory.tasks import trace_task
-    from foretell.trajectory.validation import with_validation_loss
+    from foretell.trajectory.study import trace_study
     from foretell.units import parse_count
 
     shipped = study is None
@@ -108,30 +103,16 @@ def trace(
         folders = find_checkpoints(checkpoints, step_tokens=step)
         with working(f"measuring {len(folders)} checkpoints", quiet=json):
             measure(folders, study, text, tasks, ranked, probe, probe_tokens, sequence, device)
-    observations = open_study(study)
-    known, name = with_validation_loss(observations, loss)
     with working("tracing tokens", quiet=json):
-        runs, said = read_runs(study, probe, observations, text)
-        made = trace_tokens(runs, known, name, probe=probe, starts=start)
-        made = replace(made, notes=(*said, *made.notes))
-        summed = summaries(runs, made.categories, observations)
-        made = with_tasks(made, known, name, trace_task, seed)
-        asked = [m.metric for m in made.tasks if known.metrics[m.metric].is_share]
-        verdict = verdicts(known.training(), asked, name, seed=seed)
-        accuracies = [m.metric for m in made.tasks if known.metrics[m.metric].unit == "accuracy"]
-        try:
-            wider = known.merge(summed)
-            made = replace(made, predictors=tuple(compare_predictors(wider, name, accuracies)))
-        except ForetellError as error:
-            made = replace(made, notes=(*made.notes, f"token predictors were not compared: {error}"))
+        traced = trace_study(study, probe=probe, starts=start, loss=loss, corpus=text, seed=seed)
+    made, known = traced.trace, traced.observations
     folders = folders or rung_checkpoints(study)
     if text is not None and texts and folders:
         made = read_texts(made, folders, known, text, tasks, ranked, texts, width, seed, device, quiet=json)
     if shipped and texts:
         made = replace(made, texts=tuple(shipped_texts()))
     if output is not None:
-        whole = known.merge(summed)
-        save_study(whole.merge(verdict) if verdict else whole, output, source="foretell trace")
+        save_study(traced.written, output, source="foretell trace")
     figures: list[Path] = []
     if figure_dir is not None:
         from foretell.report.trace_figures import draw_trace
@@ -180,21 +161,6 @@ def measure(
         for one in folders
     ]
     write_evaluations([replace(m, step=one.step) for m, one in zip(made, folders, strict=True)], study)
-
-
-def with_tasks(made: Trace, observations: Observations, loss: str, trace_task: Any, seed: int) -> Trace:
-    """Trace every accuracy and margin of a study that has enough checkpoints; what has not is said."""
-    from foretell.errors import ForetellError
-
-    found, notes = [], []
-    for metric in observations.metrics.values():
-        raw = metric.name.endswith("/acc_raw")  # beside the accuracy by length, it says the same again
-        if (metric.unit == "accuracy" and not raw) or metric.name.endswith("/margin"):
-            try:
-                found.append(trace_task(observations, metric.name, loss, seed=seed))
-            except ForetellError as error:
-                notes.append(f"not compared: {error}")
-    return replace(made, tasks=tuple(found), notes=(*made.notes, *notes))
 
 
 def read_texts(

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 TARGET = "\0target"  # no rung can be called so
 ENDED = ("failed", "done")  # shown in this order, after those in training
 AROUND = 8  # lines of the picture that are no rung
+ROOMY = 112  # columns that the whole table takes with numbers of usual length; a narrower screen leaves some out
 
 
 def watch(
@@ -54,11 +55,11 @@ def watch(
         print_json(_plain(found, ends))
         return
     if once:
-        console().print(picture(found, unread, ends, time.time(), waiting=waiting))
+        console().print(picture(found, unread, ends, time.time(), waiting=waiting, width=console().width))
         return
     version = study_version(study)
     screen = console()
-    first = picture(found, unread, ends, time.time(), _fitting(screen), waiting)
+    first = picture(found, unread, ends, time.time(), _fitting(screen), waiting, screen.width)
     with Live(first, console=screen, auto_refresh=False) as live:
         while not is_over(found, waiting):
             time.sleep(every)
@@ -67,9 +68,12 @@ def watch(
             waiting = read_waiting(study, found)
             if (now := study_version(study)) != version or names != {progress.rung for progress in found}:
                 version, ends = now, forecast_ends(study, found, aims)
-            live.update(picture(found, unread, ends, time.time(), _fitting(screen), waiting), refresh=True)
+            shown = picture(found, unread, ends, time.time(), _fitting(screen), waiting, screen.width)
+            live.update(shown, refresh=True)
     if len(found) > _fitting(screen):
-        screen.print(picture(found, unread, ends, time.time()))  # the whole table, now that nothing moves
+        screen.print(
+            picture(found, unread, ends, time.time(), width=screen.width)
+        )  # the whole table, now that nothing moves
 
 
 def forecast_ends(study: Path, found: Sequence[Progress], aims: Sequence[Any]) -> dict[str, Ends]:
@@ -78,6 +82,7 @@ def forecast_ends(study: Path, found: Sequence[Progress], aims: Sequence[Any]) -
     from foretell.errors import ForetellError
     from foretell.forecast import Settings, Target, held_out_targets
     from foretell.report.progress import Ends
+    from foretell.table import leading_loss
 
     def nothing(reason: str) -> dict[str, Ends]:
         targets = {TARGET: Ends(aims[0].label, reason=reason)} if aims else {}
@@ -89,8 +94,7 @@ def forecast_ends(study: Path, found: Sequence[Progress], aims: Sequence[Any]) -
         return nothing("no run has ended yet")
     counts = "N" if observations.law_N == "N" else "N_total"
     sizes = dict(zip(observations.runs["name"], observations.runs[counts], strict=True))
-    losses = [name for name, metric in observations.metrics.items() if metric.is_loss]
-    metric = observations.shared_loss or next(iter(losses), None)
+    metric = leading_loss(observations.metrics, observations.shared_loss)
     if metric is None:
         return nothing("the study holds no loss")
     ends: dict[str, Ends] = {}
@@ -141,9 +145,13 @@ def _fitting(screen: Console) -> int:
 
 def picture(
     found: Sequence[Progress], unread: Sequence[str], ends: dict[str, Ends], now: float, most: int | None = None,
-    waiting: Sequence[str] = (),
+    waiting: Sequence[str] = (), width: int = ROOMY,
 ) -> Any:  # fmt: skip
-    """Draw the table of rungs, those that have not ended first, with the target below it; at most so many rungs."""
+    """Draw the table of rungs, those that have not ended first, with the target below it; at most so many rungs.
+
+    On a screen of less `width` than the whole table takes, bars and tokens give way, and words to numbers.
+    """
+    from rich import box
     from rich.console import Group
     from rich.progress_bar import ProgressBar
     from rich.table import Table
@@ -156,8 +164,21 @@ def picture(
         return Text("no rung has started: the ladder writes progress/<rung>.json into the study as it trains")
     forecast = {end.metric for end in ends.values() if end.value is not None}
     metric = forecast.pop() if len(forecast) == 1 else ""
-    table = Table("rung", "state", "done", "", "tokens", "training loss", "tokens/s", "left")
-    table.add_column(Text(f"{metric} at the end (80%)" if metric else "will end at (80%)"))
+    roomy = width >= ROOMY
+    reasons = {end.reason for end in ends.values() if end.value is None}
+    shared = reasons.pop() if len(reasons) == 1 and not forecast else ""  # said once, below the table
+    table = Table(box=box.HEAVY_HEAD if roomy else box.SIMPLE_HEAD, padding=(0, 1) if roomy else (0, 1, 0, 0))
+    table.add_column("rung", overflow="fold")
+    for heading in (
+        "state",
+        *(("done", "", "tokens") if roomy else ("done",)),
+        "training loss" if roomy else "loss",
+        "tokens/s",
+        "left",
+    ):
+        table.add_column(heading, no_wrap=True)
+    if not shared:
+        table.add_column(Text(f"{metric} at the end (80%)" if metric else "will end at (80%)"))
     ordered = sorted(found, key=lambda progress: ENDED.index(progress.state) if progress.state in ENDED else -1)
     shown = ordered[:most]
     styles = {"done": "green", "failed": "red", "training": ""}
@@ -165,16 +186,19 @@ def picture(
     for progress in shown:
         state = "silent" if progress.silent(now) else progress.state
         over = progress.state in ENDED
+        bar = (ProgressBar(total=1.0, completed=progress.share, width=16),) if roomy else ()
+        tokens = (f"{format_count(progress.tokens)} of {format_count(progress.D)}",) if roomy else ()
+        end = () if shared else (Text("") if over else _end_words(ends.get(progress.rung), metric),)  # ended: measured
         table.add_row(
             Text(progress.rung),
             Text(state, style="yellow" if state == "silent" else styles.get(state, "")),
-            ProgressBar(total=1.0, completed=progress.share, width=16),
+            *bar,
             f"{100 * progress.share:.0f} %",
-            f"{format_count(progress.tokens)} of {format_count(progress.D)}",
+            *tokens,
             "" if progress.loss is None else f"{progress.loss:.4f}",
             format_count(progress.tokens_per_second) if progress.tokens_per_second else "",
             "" if over else duration(progress.seconds_left),
-            Text("") if over else _end_words(ends.get(progress.rung), metric),  # where it has ended is measured
+            *end,
         )
     lines: list[Any] = [table]
     ended = sum(progress.state == "done" for progress in found)
@@ -188,7 +212,9 @@ def picture(
     said += f"; {duration(left)} of training left in those begun, one after the other" if left else ""
     said += f"; {len(found) - len(shown)} are not shown" if len(shown) < len(found) else ""
     lines.append(Text(said))
-    if TARGET in ends:
+    if shared:
+        lines.append(Text(f"no forecast of the ends: {shared}", style="dim"))
+    elif TARGET in ends:
         lines.append(Text.assemble(f"target {ends[TARGET].label}: ", _end_words(ends[TARGET])))
     lines += [
         Text(f"{progress.rung} failed: {progress.message or 'no reason was given'}", style="red") for progress in failed

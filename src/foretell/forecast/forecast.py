@@ -75,6 +75,25 @@ class Forecast:
         return small_table(f"forecast by {self.method}", head, [row], self.doubts)
 
 
+class Forecasts(list[Forecast]):
+    """Several forecasts, which a notebook shows as one table."""
+
+    def _repr_html_(self) -> str:
+        rows = []
+        for one in self:
+            unit = 100.0 if one.metric.is_share else 1.0
+            between = "{:.4g} – {:.4g}".format(*(unit * x for x in one.interval(0.8))) if len(one.draws) else "none"
+            value = f"{unit * one.value:.4g}"
+            rows.append((one.target.label, one.metric.name, one.method, value, between, f"{one.reach:.1f}"))
+        head = ("target", "metric", "method", "forecast", "80 % interval", "decades beyond")
+        doubts: dict[str, list[str]] = {}
+        for one in self:
+            for doubt in one.doubts:
+                doubts.setdefault(doubt, []).append(one.metric.name)
+        said = [f"{doubt} ({', '.join(dict.fromkeys(names))})" for doubt, names in doubts.items()]
+        return small_table(f"{len(self)} forecasts", head, rows, said)
+
+
 def parse_parts(text: str) -> frozenset[str]:
     """Read `coefficients,noise` or `all`; raises UnknownName for another part."""
     if text.strip() == "all":

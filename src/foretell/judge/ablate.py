@@ -14,6 +14,7 @@ from foretell.errors import ForetellError, MethodError, TableError, UnknownName
 from foretell.forecast import Method, Settings
 from foretell.judge.backtest import Backtest, backtest
 from foretell.judge.split import Split, splits_of
+from foretell.markup import small_table
 from foretell.table import Observations
 from foretell.units import format_count
 
@@ -129,6 +130,15 @@ class Ablation:
             "arms": [self._arm(arm) for arm in (self.whole, *self.arms)],
             "findings": self.findings,
         }
+
+    def _repr_html_(self) -> str:
+        rows = []
+        for arm in (self.whole, *self.arms):
+            errors = (f"{100 * arm.error(share=share):.2f}" if arm.backtest else "none" for share in self.shares)
+            rows.append((arm.kind if arm is not self.whole else "whole", arm.label, f"{arm.compute:.3g}", *errors))
+        units = ("mean |error|, points" if share else "mean |error|, %" for share in self.shares)
+        notes = [*self.findings, *(f"{arm.label}: {arm.failure}" for arm in self.arms if arm.failure)]
+        return small_table(f"ablation, hidden: {self.split}", ("kind", "kept", "FLOP", *units), rows, notes)
 
     def _arm(self, arm: Arm) -> dict[str, Any]:
         told: dict[str, Any] = {

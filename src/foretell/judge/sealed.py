@@ -15,6 +15,7 @@ from foretell.errors import SourceError, UnknownName
 from foretell.forecast import Forecast, Target
 from foretell.forecast.seal import SEALED_LEVELS, Seal
 from foretell.judge.score import interval_score
+from foretell.markup import small_table
 from foretell.sources.results import Result
 from foretell.table import Metric, Observations
 from foretell.units import format_count
@@ -79,6 +80,39 @@ class Verdict:
             "pit": self.pit,
             "reach": forecast.reach,
         }
+
+
+@dataclass(frozen=True)
+class Scorecard:
+    """Hold a seal, a verdict on each forecast that was measured, and the metrics that were not."""
+
+    seal: Seal
+    verdicts: tuple[Verdict, ...]
+    absent: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Give everything as plain values."""
+        return {
+            "sealed": self.seal.sealed,
+            "digest": self.seal.digest,
+            "data": self.seal.data,
+            "verdicts": [verdict.to_json() for verdict in self.verdicts],
+            "not_measured": list(self.absent),
+        }
+
+    def _repr_html_(self) -> str:
+        rows = []
+        for one in self.verdicts:
+            unit = 100.0 if one.forecast.metric.is_share else 1.0
+            low, high = one.forecast.interval(0.8)
+            numbers = (one.forecast.value, low, high, one.measured)
+            value, least, most, measured = (f"{unit * number:.4g}" for number in numbers)
+            held = "yes" if one.inside(0.8) else "no"
+            about = (one.forecast.target.label, one.forecast.metric.name, one.forecast.method)
+            rows.append((*about, value, f"{least} – {most}", measured, held, f"{one.pit:.2f}"))
+        head = ("target", "metric", "method", "forecast", "80 % interval", "measured", "held", "PIT")
+        notes = [f"not measured: {name}" for name in self.absent]
+        return small_table(f"sealed {self.seal.sealed}, digest {self.seal.digest[:16]}…", head, rows, notes)
 
 
 def crps(draws: Array, measured: float) -> float:

@@ -15,6 +15,7 @@ from foretell.ladder.devices import Device
 from foretell.ladder.expected import Expected, Lens, Prior, shipped_prior
 from foretell.ladder.recipe import RATE_SOURCE, WARMUP_SOURCE, Recipe
 from foretell.ladder.shapes import SMALLEST, TIED_BELOW, shape_near
+from foretell.markup import small_table
 from foretell.rung import Ladder, Precision, Rung, ScheduleName, Shape
 from foretell.units import TOKENS_PER_PARAMETER, format_count, parse_compute
 
@@ -134,6 +135,20 @@ class Plan:
     def flop(self) -> float:
         """Count the FLOP of all rungs."""
         return sum(rung.training_flop for rung in self.rungs if not rung.held_out)
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (rung.name, format_count(rung.shape.N), ", ".join(format_count(D) for D in rung.D), str(rung.batch),
+             f"{rung.learning_rate:.3g}", f"{rung.training_flop:.3g}")
+            for rung in self.rungs
+        ]  # fmt: skip
+        aim, (low, high) = self.aim, self.expected.interval
+        notes = (
+            f"cost: {self.flop:.3g} FLOP, {100 * self.flop / aim.flop:.2g} % of the target's {aim.flop:.3g}",
+            f"expected: the target's loss within {low:.4g} – {high:.4g} nats/token, level {self.expected.level:g}",
+        )
+        title = f"ladder for {format_count(aim.N)} parameters on {format_count(aim.D)} tokens"
+        return small_table(title, ("rung", "N", "D", "batch", "learning rate", "FLOP"), rows, notes)
 
     def ladder(self, *, with_target: bool = False) -> Ladder:
         """Give the ladder; with the target as a rung held out, to be trained after all others."""

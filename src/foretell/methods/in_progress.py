@@ -19,6 +19,7 @@ from foretell.errors import FitError, MethodError
 from foretell.forecast import check_level
 from foretell.laws.multipower import Sums, sums_of
 from foretell.laws.schedule import Schedule
+from foretell.markup import small_table
 from foretell.methods.leaving import FIRST, FREEDOM, RATE, Watch
 from foretell.methods.leaving import watch as watch_curve
 from foretell.methods.part_curve import PartCurve
@@ -96,6 +97,15 @@ class Outlook:
         check_level(level)
         low, high = np.quantile(self.draws[:, at], [0.5 * (1 - level), 0.5 * (1 + level)])
         return float(low), float(high)
+
+    def _repr_html_(self) -> str:
+        shown = sorted({*range(0, len(self.step), max(1, len(self.step) // 5)), len(self.step) - 1})
+        rows = [
+            (f"{self.step[i]:.4g}", f"{self.value[i]:.4f}", "{:.4f} – {:.4f}".format(*self.interval(0.8, i)))
+            for i in shown
+        ]
+        title = f"{self.name}: forecast from the first {100 * self.share:.0f} %"
+        return small_table(title, (self.axis, "loss", "80 % interval"), rows, self.doubts)
 
     def spread(self, at: int = -1) -> float:
         """Give half the width of the central 68 % of log draws: the standard deviation of log loss."""

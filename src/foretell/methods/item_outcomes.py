@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foretell.errors import TableError
+from foretell.table import Observations
+from foretell.table.items import Items
 
 Array = NDArray[np.float64]
 Names = NDArray[np.str_]
@@ -63,6 +65,28 @@ class ItemOutcomes:
         rows, columns = np.argsort(items), np.lexsort((runs, compute))
         grid = np.ix_(rows, columns)
         return cls(metric, items[rows], runs[columns], compute[columns], rates[grid], tries[grid])
+
+    @classmethod
+    def of_items(cls, items: Items, observations: Observations, metric: str) -> ItemOutcomes:
+        """Take a study's outcomes of items, on the last checkpoint of each run that is not held out.
+
+        C is as the study has it, else 6ND. Raises UnknownName for a metric without items, TableError where a run's
+        compute there is not known.
+        """
+        training = observations.training()
+        grid = items.grid(metric)
+        known = set(training.runs["name"])
+        ends = grid.at(np.array([end for end in grid.ends() if grid.run[end] in known], dtype=np.intp))
+        logged = {(run, D): C for run, D, C in training.values.select("run", "D", "C").iter_rows()}
+        size = dict(training.runs.select("name", training.law_N).iter_rows())
+        C = np.array([
+            logged.get((run, D)) or 6.0 * (size[run] or np.nan) * D
+            for run, D in zip(ends.run.tolist(), ends.D.tolist(), strict=True)
+        ])  # fmt: skip
+        tries = ends.trials.astype(np.float64)
+        with np.errstate(invalid="ignore"):
+            rate = ends.successes / tries
+        return cls.of(metric, ends.item.tolist(), ends.run.tolist(), C, rate, tries)
 
     @property
     def score(self) -> Array:

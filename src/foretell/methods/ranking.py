@@ -16,6 +16,7 @@ from foretell.errors import ForetellError, MethodError, TableError, UnknownName
 from foretell.forecast import Settings
 from foretell.judge import Split
 from foretell.judge.horizons import FEWEST_SHORT, Horizons, split_horizons
+from foretell.markup import small_table
 from foretell.methods.intermediate import OWN
 from foretell.methods.lossfit import AUTO
 from foretell.methods.rankcell import Cell, Extrapolation, extrapolate, item_cell, task_cell
@@ -118,6 +119,17 @@ class Ranking:
             "failures": list(self.failures),
             "doubts": [{"about": about, "doubt": doubt} for about, doubt in self.doubts],
         }
+
+    def _repr_html_(self) -> str:
+        rows = []
+        for one in self.scores:
+            low, high = (100 * end for end in one.end.interval(0.8))
+            between = f"{low:.2f} – {high:.2f}" if len(one.end.draws) else "none"
+            rows.append((f"{one.rank.value:.0f}", one.loss, f"{100 * one.end.value:.2f}", between,
+                         f"{100 * one.link.value:.2f}", f"{100 * one.loss_error:.1f} %"))  # fmt: skip
+        head = ("#", "validation loss", "end to end, points", "80 % interval", "link alone", "loss error")
+        notes = [*(f"{about}: {doubt}" for about, doubt in self.doubts), *self.failures]
+        return small_table(f"losses by what they foretold, {self.horizons.split.name}", head, rows, notes)
 
 
 def losses_of(observations: Observations, tasks: Sequence[str], pattern: str | None = None) -> list[str]:

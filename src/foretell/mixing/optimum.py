@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foretell.errors import MethodError, UnknownName
+from foretell.markup import small_table
 from foretell.mixing.model import MixtureModel
 from foretell.mixture import Mixture, Pools, Region, sample_mixtures
 
@@ -50,6 +51,17 @@ class Optimum:
         tail = 50.0 * (1.0 - level)
         low, high = np.percentile(self.draws, [tail, 100.0 - tail], axis=0)
         return low, high
+
+    def _repr_html_(self) -> str:
+        low, high = self.interval(0.8) if len(self.draws) else (self.weights, self.weights)
+        rows = [
+            (name, f"{self.weights[i]:.3f}", f"{low[i]:.3f} – {high[i]:.3f}" if len(self.draws) else "none",
+             f"{self.epochs[i]:.2f}", f"{self.next_mixture[i]:.3f}")
+            for i, name in enumerate(self.domains)
+        ]  # fmt: skip
+        title = f"best mixture: objective {self.value:.4f}, {self.prior_value:.4f} for the prior mixture"
+        head = ("source", "share", "80 % interval", "epochs", "next to train")
+        return small_table(title, head, rows, self.doubts)
 
     @property
     def mixture(self) -> Mixture:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foretell.errors import MethodError, UnknownName
+from foretell.markup import small_table
 from foretell.mixing.horizon import AUTO, Best, Horizon, best_of, central
 from foretell.mixture import Pools
 from foretell.units import format_count
@@ -50,6 +51,17 @@ class Transfer:
     def interval(self, level: float = 0.8) -> tuple[Array, Array]:
         """Give the central interval of every share."""
         return central(self.draws, level)
+
+    def _repr_html_(self) -> str:
+        low, high = self.interval(0.8)
+        rows = [
+            (name, f"{self.weights[i]:.3f}", f"{low[i]:.3f} – {high[i]:.3f}",
+             *(f"{other[i]:.3f}" for other in self.others.values()))
+            for i, name in enumerate(self.domains)
+        ]  # fmt: skip
+        head = ("source", "share", "80 % interval", *(f"by {way}" for way in self.others))
+        title = f"mixture for {format_count(self.D)} tokens, carried by {self.way}"
+        return small_table(title, head, rows, self.doubts)
 
 
 def series_of(horizons: Sequence[Horizon], pools: Pools, D: float) -> dict[str, list[Horizon]]:

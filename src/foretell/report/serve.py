@@ -119,6 +119,9 @@ def serve_page(shown: Shown, port: int, *, host: str = HOST) -> ThreadingHTTPSer
 def _apology(message: str) -> str:
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta http-equiv="refresh" content="3">'
+        '<meta name="viewport" content="width=device-width"><link rel="icon" href="data:,">'
+        "<style>:root{color-scheme:light dark}body{font:1rem/1.5 system-ui,sans-serif;max-width:65ch;margin:3rem auto;"
+        "padding:0 1rem;overflow-wrap:anywhere}</style>"
         f"<title>no report yet</title></head><body><h1>No report yet</h1><p>{escape(message)}</p>"
         "<p>This page looks again every three seconds.</p></body></html>"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, model_validator
@@ -83,3 +84,13 @@ def metric_named(
         ceiling=ceiling,
         items=items,
     )
+
+
+def leading_loss(metrics: Mapping[str, Metric], shared: str | None = None) -> str | None:
+    """Name the loss that stands for all: the shared one, else the first in nats/token, else any; None without one.
+
+    A validation loss goes before the bits per byte of a task's answers, which say less about a run as a whole.
+    """
+    losses = [name for name, metric in metrics.items() if metric.is_loss]
+    plain = [name for name in losses if metrics[name].unit == "nats/token" and name.endswith("/loss")]
+    return shared or next(iter(plain or losses), None)

@@ -25,7 +25,6 @@ def mixtures(contents: Contents) -> Section | None:
         named = names[0] + (f" and {len(names) - 1} more" if len(names) > 1 else "")
         lines.append([named, *(f"{100 * share:.1f} %" for share in mixture)])
     head = ["runs", *(column.removeprefix(INPUT_PREFIX) for column in shares)]
-    body = joined(
-        tag("p", f"{len(groups)} mixtures over {len(shares)} sources."), table("Shares of each source", head, lines)
-    )
+    counted = f"{len(groups)} mixture{'s' * (len(groups) != 1)} over {len(shares)} source{'s' * (len(shares) != 1)}."
+    body = joined(tag("p", counted), table("Shares of each source", head, lines))
     return Section("mixtures", "What the runs were trained on", body, "Mixtures")

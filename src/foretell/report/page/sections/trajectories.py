@@ -8,6 +8,7 @@ import polars as pl
 from foretell.report.page.chart import axis, series, xy
 from foretell.report.page.contents import Contents
 from foretell.report.page.section import Section
+from foretell.table import leading_loss
 
 MOST_RUNS, MOST_POINTS = 40, 60
 FEWEST_CHECKPOINTS = 5
@@ -17,8 +18,7 @@ SETTLED = 0.03  # of a run; before, the loss falls so steeply that nothing else 
 def trajectories(contents: Contents) -> Section | None:
     """Draw one loss over training; nothing where the runs have no checkpoints."""
     observations = contents.observations
-    losses = [name for name, metric in observations.metrics.items() if metric.is_loss]
-    metric = observations.shared_loss or next(iter(losses), None)
+    metric = leading_loss(observations.metrics, observations.shared_loss)
     if metric is None:
         return None
     values = observations.values.filter(pl.col("metric") == metric)

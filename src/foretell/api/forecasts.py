@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from foretell.errors import ExecuteError, FitError, MethodError, TableError
 from foretell.fitting import Fit, Objective, fit, redraw_noise, resample_runs
-from foretell.forecast import Forecast, Method, Settings, Target, held_out_targets
-from foretell.judge import Backtest, splits_of, widened
+from foretell.forecast import Forecasts, Method, Settings, Target, held_out_targets
+from foretell.judge import Backtest, Comparison, splits_of, widened
 from foretell.judge import backtest as backtest_splits
 from foretell.judge.ablate import KINDS, Ablation
 from foretell.judge.ablate import ablate as ablate_ladder
@@ -22,6 +22,7 @@ from foretell.units import parse_compute, parse_count, parse_tokens
 
 if TYPE_CHECKING:
     from foretell.execute import Ended
+    from foretell.judge.calibration import Calibration
     from foretell.methods.in_progress import Outlook
     from foretell.methods.leaving import Watch
     from foretell.methods.part_curve import Decay
@@ -68,7 +69,7 @@ def predict(
     settings: Settings | None = None,
     failures: list[str] | None = None,
     **options: Any,
-) -> list[Forecast]:
+) -> Forecasts:
     """Forecast metrics of targets, with every part of the interval that `settings` asks for.
 
     Without targets, the runs that are held out are forecast; without metrics, every task. `options` are the method's
@@ -83,17 +84,17 @@ def predict(
     training = observations.training()
     names = metrics_of(observations, metrics)
 
-    def forecast(of: Sequence[str]) -> list[Forecast]:
+    def forecast(of: Sequence[str]) -> Forecasts:
         made = widened(chosen, training, chosen.forecast(training, aims, of, how), how)
         pooled = [] if options.get("family") else study_doubts(training)
-        return [replace(forecast, doubts=(*forecast.doubts, *pooled)) for forecast in made]
+        return Forecasts(replace(forecast, doubts=(*forecast.doubts, *pooled)) for forecast in made)
 
     try:
         return forecast(names)
     except (FitError, MethodError):
         if failures is None or len(names) == 1:
             raise
-    made: list[Forecast] = []
+    made = Forecasts()
     for name in names:
         try:
             made += forecast([name])
@@ -142,7 +143,7 @@ def compare(
     on: str = "",
     options: Mapping[str, Any] | None = None,
     folder: str | Path = "",
-) -> tuple[list[Backtest], list[str]]:
+) -> Comparison:
     """Backtest methods (all, where none is named) on the same hidden rows; give them, and what could not be compared.
 
     Without metrics, every loss and every accuracy. `on` spreads the work over an executor (local, ray or slurm, with
@@ -179,7 +180,7 @@ def compare(
             failures.append(f"{name}: {error}")
     if not made:
         raise MethodError(f"no method could be compared; the first: {failures[0]}")
-    return made, failures
+    return Comparison(made, failures)
 
 
 def ablate(
@@ -290,6 +291,16 @@ def fit_metric(
     meant = objective or ("gaussian" if points.metric.is_share else "huber:1e-3")
     made = fit(chosen, points, objective=meant, starts=starts, seed=seed)
     return RESAMPLERS[resample](made, draws, seed=seed) if draws else made
+
+
+def calibration(observations: Observations, method: str = DEFAULT) -> Calibration:
+    """Give how a method's error grows with reach, as learned on public data sets; of them, never the study's own.
+
+    `factor(reach, share=…)` is the error of the law's form at so many decades beyond the data over that at one decade.
+    """
+    from foretell.judge.calibration import shipped
+
+    return shipped().of(observations, method)
 
 
 def open(path: str | Path) -> Observations:

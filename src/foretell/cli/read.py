@@ -47,6 +47,57 @@ def olmo_ladder(
 
 
 @app.command()
+def published(
+    name: Annotated[Text, typer.Argument(help="Which set; leave it out for a list.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="The study folder to make, or to add to.")
+    ] = None,
+    folder: Annotated[
+        Path | None, typer.Option(help="Where its files lie: a checkout, or a folder of it. Else they are fetched.")
+    ] = None,
+    where: Annotated[Text, typer.Option(help="Rows to read of a table: an SQL condition over its columns.")] = None,
+    json: AsJson = False,
+) -> None:
+    """Read a published set by name: fetched once, every file checked against its sha256.
+
+    FORETELL_TESTBEDS, if set, is the folder that holds the sets in place of the network.
+
+    Example: foretell read published chinchilla --where 'loss < 3.44' -o study/
+    """
+    from foretell.cli.show import working
+    from foretell.errors import SourceError
+    from foretell.sources.published import fetch_published, published_set
+
+    if name is None:
+        _list_published(as_json=json)
+        return
+    published_set(name)
+    if output is None:
+        raise SourceError(f"no study was named; say where {name} is to be written, as in -o {name}/")
+    with working(f"fetching {name}", quiet=json):
+        fetched = fetch_published(name, folder=folder)
+    _read("published", name, output, json, {"folder": fetched, "where": where})
+
+
+def _list_published(*, as_json: bool) -> None:
+    from foretell.cli.show import console, print_json
+    from foretell.sources import published_sets
+
+    told = ("name", "about", "origin", "commit", "licence", "citation")
+    if as_json:
+        print_json([
+            {**{entry: getattr(one, entry) for entry in told}, "files": len(one.files)}
+            for one in published_sets().values()
+        ])  # fmt: skip
+        return
+    out = console()
+    for one in published_sets().values():
+        files = "1 file" if len(one.files) == 1 else f"{len(one.files)} files"
+        where = f"{files} of {one.origin} at {one.commit[:7]}, {one.citation}; licence: {one.licence}"
+        out.print(f"{one.name}: {one.about}\n    {where}", soft_wrap=True, markup=False)
+
+
+@app.command()
 def table(
     path: Annotated[Path, typer.Argument(help="A CSV, Parquet or JSONL file: one row a checkpoint or a run.")],
     output: Study,

@@ -21,7 +21,7 @@ Map = Annotated[Path | None, typer.Option("--map", help="A TOML of names of metr
 Rate = Annotated[
     str | None, typer.Option("--tokens-per-step", help="Tokens of one step, such as 4M: D is step × this.")
 ]
-FinalMean = Annotated[int, typer.Option(help="A run's end is the mean of its last so many checkpoints.")]
+FinalMean = Annotated[int, typer.Option(min=1, help="A run's end is the mean of its last so many checkpoints.")]
 Logs = Annotated[Path, typer.Argument(help="A file, or a folder that is searched.")]
 
 
@@ -126,7 +126,7 @@ def table(
     final: Annotated[
         bool | None, typer.Option("--final/--all-rows", help="Fit runs' ends, or all checkpoints.")
     ] = None,
-    final_mean: Annotated[int, typer.Option(help="A run's end is the mean of its last so many checkpoints.")] = 1,
+    final_mean: FinalMean = 1,
     shared_loss: Annotated[Text, typer.Option(help="The loss that all tasks share as an intermediate.")] = None,
     replicates: Annotated[bool, typer.Option("--replicates", help="Number rows that share run and D.")] = False,
     join: Annotated[Text, typer.Option(help="A second file, whose columns are added to the first's rows.")] = None,

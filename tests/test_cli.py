@@ -292,7 +292,7 @@ PREDICT = ("predict", "study")
         ((*FIT, "--law", "chinchilla", "--objective", "huber:0"), "must be positive"),
         ((*FIT, "--law", "chinchilla", "--objective", "binomial"), "can be binomial"),
         ((*FIT, "--law", "chinchilla", "--resample", "rows"), "known: noise, runs"),
-        ((*FIT, "--law", "chinchilla", "--draws", "-5"), "at least one"),
+        ((*FIT, "--law", "chinchilla", "--draws", "-5"), "give draws ≥ 0"),
         ((*FIT, "--law", "chinchilla", "--level", "2"), "lies between 0 and 1"),
         ((*FIT, "--law", "sigmoid", "--through", "c4/loss"), "gives a share"),
         ((*FIT, "--law", "skaling", "--where", "N < 3e8"), "at least 7 are needed"),
@@ -332,10 +332,14 @@ def test_a_bad_file_of_targets_is_told_by_its_line(run, studies, content, messag
 
 def test_a_file_of_targets_that_is_no_file_is_told(run, studies):
     (studies / "binary.csv").write_bytes(b"\xff\xfe\x00N,D\n")
-    for path in ("nowhere.csv", "study", "binary.csv"):
+    for path, said in (
+        ("nowhere.csv", "cannot be read"),
+        ("study", "cannot be read"),
+        ("binary.csv", "binary.csv is UTF-16, not UTF-8"),
+    ):
         code, _, err = run("predict", "study", "--targets", path)
         assert code == 2
-        assert "cannot be read" in " ".join(err.split())
+        assert said in " ".join(err.split())
 
 
 def test_a_half_written_study_is_told_and_left_alone(run, studies):

@@ -18,7 +18,7 @@ import foretell
 from foretell.cli.app import app
 from foretell.laws import LAWS
 from foretell.methods import AS_PUBLISHED, DEFAULT, METHODS
-from foretell.sources import SOURCES, ColumnMap
+from foretell.sources import SOURCES, ColumnMap, published_sets
 from protocols import testbeds
 
 ROOT = Path(__file__).parents[1]
@@ -226,6 +226,10 @@ def test_every_entry_of_a_column_map_is_told():
     entries = {"rows" if name in ("final", "all_rows") else name for name in named}
     assert set(ColumnMap.model_fields) <= entries
     assert {"gadre", "olmo-ladder", "table"} <= set(SOURCES)
+
+
+def test_the_published_sets_of_the_page_are_those_that_are_pinned():
+    assert first("reading.md", "## Published sets by name") == set(published_sets())
 
 
 def test_every_doubt_of_the_page_is_in_the_program():

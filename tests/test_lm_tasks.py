@@ -81,7 +81,7 @@ def test_the_package_is_found_without_being_imported(tmp_path, monkeypatch):
 
 def test_an_absent_harness_says_how_to_get_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "lm_eval", None)
-    with pytest.raises(TrainError, match="pip install lm-eval"):
+    with pytest.raises(TrainError, match=r"pip install 'foretell\[eval\]'"):
         run_harness(tiny_llama(), BYTES, ".", ["arc_easy"])
 
 

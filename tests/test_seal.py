@@ -280,7 +280,7 @@ def test_results_that_cannot_be_read_are_refused_with_their_place(tmp_path, text
 def test_results_that_are_no_text_are_refused(tmp_path):
     path = tmp_path / "results"
     path.write_bytes(b"\xff\xfe\x00\x00")
-    with pytest.raises(SourceError, match="cannot be read"):
+    with pytest.raises(SourceError, match="results is UTF-16, not UTF-8"):
         read_results(path)
 
 

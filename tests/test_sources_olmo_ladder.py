@@ -1,18 +1,15 @@
 """The olmo-ladder reader gives 16 runs to fit, and two targets that no fit sees."""
 
-import hashlib
-import http.server
 import json
 import shutil
-import threading
 import time
 
 import numpy as np
 import polars as pl
 import pytest
 
-from foretell.errors import SourceError, UnknownName
-from foretell.sources import fetch_published, published, read_olmo_ladder
+from foretell.errors import SourceError
+from foretell.sources import published_sets, read_olmo_ladder
 from protocols import entries, testbeds
 
 
@@ -28,7 +25,7 @@ def ladder():
 @pytest.fixture
 def copy(tmp_path):
     """Copy the config and its 18 files, so that a test may damage them."""
-    for path in published.OLMO_LADDER:
+    for path in published_sets()["olmo-ladder"].files:
         target = tmp_path / "copy" / path.removeprefix("data/")
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(folder() / path.removeprefix("data/"), target)
@@ -168,73 +165,3 @@ def test_a_checkout_of_the_repository_is_found(copy, tmp_path, ladder):
     (paper / "data").mkdir()
     shutil.move(copy / "ladder-runs", paper / "data" / "ladder-runs")
     assert read_olmo_ladder(tmp_path / "checkout").values.equals(ladder.values)
-
-
-# -- the published tables -------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def server(copy):
-    """Serve the copy as the repository lays it out; give its address and folder."""
-    (copy / "data").mkdir()
-    shutil.move(copy / "ladder-runs", copy / "data" / "ladder-runs")
-
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def __init__(self, *args):
-            super().__init__(*args, directory=str(copy))
-
-        def log_message(self, *_):
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Quiet) as serving:
-        thread = threading.Thread(target=serving.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{serving.server_address[1]}/", copy
-        serving.shutdown()
-        thread.join()
-
-
-def test_published_tables_are_fetched_once_and_read_alike(server, tmp_path, ladder):
-    url, served = server
-    fetched = fetch_published("olmo-ladder", cache=tmp_path / "cache", base_url=url)
-    assert read_olmo_ladder(fetched).values.equals(ladder.values)
-    shutil.rmtree(served / "data")
-    assert fetch_published("olmo-ladder", cache=tmp_path / "cache", base_url=url) == fetched
-
-
-def test_a_tampered_download_is_refused_and_not_kept(server, tmp_path):
-    url, served = server
-    file = served / "data" / "ladder-runs" / "190M-1xC.csv"
-    file.write_text(file.read_text().replace("6.0", "5.0", 1))
-    with pytest.raises(SourceError, match="is not the published file"):
-        fetch_published("olmo-ladder", cache=tmp_path / "cache", base_url=url)
-    assert not list((tmp_path / "cache").rglob("190M-1xC.csv"))
-
-
-def test_without_a_network_the_error_says_what_to_do(tmp_path):
-    with pytest.raises(SourceError, match=r"could not be fetched.*FORETELL_TESTBEDS"):
-        fetch_published("olmo-ladder", cache=tmp_path, base_url="http://127.0.0.1:9/")
-
-
-def test_local_files_are_checked_against_their_hashes(copy, monkeypatch):
-    assert fetch_published("olmo-ladder", folder=folder()) == folder()
-    monkeypatch.setenv("FORETELL_TESTBEDS", str(testbeds()))
-    assert fetch_published("olmo-ladder") == testbeds() / "olmo-ladder"
-    file = copy / "configs" / "final.json"
-    file.write_text(file.read_text() + " ")
-    with pytest.raises(SourceError, match=r"final.json is not the published file"):
-        fetch_published("olmo-ladder", folder=copy)
-    file.unlink()
-    with pytest.raises(SourceError, match=r"configs/final.json is missing"):
-        fetch_published("olmo-ladder", folder=copy)
-
-
-def test_an_unknown_published_set_suggests_the_known():
-    with pytest.raises(UnknownName, match="olmo-ladder"):
-        fetch_published("olmo")
-
-
-def test_the_pinned_files_are_the_testbeds():
-    assert len(published.OLMO_LADDER) == 19
-    for path, sha256 in published.OLMO_LADDER.items():
-        assert hashlib.sha256((folder() / path.removeprefix("data/")).read_bytes()).hexdigest() == sha256

@@ -261,9 +261,9 @@ def test_a_map_that_does_not_fit_is_told(file, option, match):
 @pytest.mark.parametrize(
     ("name", "content", "match"),
     [
-        ("a.xlsx", "x", "of no known type"), ("a.parquet", "x", "cannot be read as parquet"), ("a.jsonl", "{", "cannot be read as jsonl"),
+        ("a.xlsx", "x", "of no known type"), ("a.parquet", "x", "cannot be read as parquet"), ("a.jsonl", "{", r"line 1 of .* is not JSON"),
         ("a.csv", "", "cannot be read as csv"), ("a.csv", "model,N,D,loss\n", "holds no rows"), ("a.csv", "a,b,a\n1,2,3\n", "two columns"),
-        ("a.csv", "a,b\n1,2,3\n", "cannot be read as csv"),
+        ("a.csv", "a,b\n1,2,3\n", r"line 2 of .* has 3 cells, the first line 2; a cell with a comma wants quotes"),
     ],
 )  # fmt: skip
 def test_a_file_that_cannot_be_read_is_told(tmp_path, name, content, match):

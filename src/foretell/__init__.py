@@ -108,6 +108,7 @@ if TYPE_CHECKING:
         MetricMap,
         RunTable,
         fetch_published,
+        published_sets,
         read,
         read_every_eval_ever,
         read_gadre,
@@ -118,6 +119,7 @@ if TYPE_CHECKING:
         read_mlflow,
         read_olmo_core,
         read_olmo_ladder,
+        read_published,
         read_records,
         read_table,
         read_tensorboard,
@@ -208,9 +210,9 @@ _NAMES = {
     "report.trace_figures": "draw_trace",
     "rung": "Ladder Rung Shape read_ladder",
     "sources": (
-        "SOURCES ColumnMap Harness MetricMap RunTable fetch_published read read_every_eval_ever read_gadre "
-        "read_harness read_levanter read_lightning read_lm_eval read_mlflow read_olmo_core read_olmo_ladder "
-        "read_records read_table read_tensorboard read_torchtitan read_trainer read_wandb save_harness"
+        "SOURCES ColumnMap Harness MetricMap RunTable fetch_published published_sets read read_every_eval_ever "
+        "read_gadre read_harness read_levanter read_lightning read_lm_eval read_mlflow read_olmo_core read_olmo_ladder "
+        "read_published read_records read_table read_tensorboard read_torchtitan read_trainer read_wandb save_harness"
     ),
     "sources.shipped": "shipped_ladder shipped_mixtures",
     "table": "Metric Observations Points Run metric_named save=save_study",
@@ -261,11 +263,11 @@ __all__ = [
     "make_cloze", "make_plan", "make_probe", "method_named", "metric_named", "metrics_of", "next_runs", "noise_of",
     "objective_weights", "open", "open_corpus", "open_items", "open_seal", "outlook", "overlap_of", "panel_of",
     "parse_budget", "plan", "predict", "published_from_compute", "published_from_families", "published_from_scores",
-    "rank", "reach_of", "read", "read_every_eval_ever", "read_gadre", "read_harness", "read_ladder", "read_levanter",
-    "read_lightning", "read_lm_eval", "read_mlflow", "read_olmo_core", "read_olmo_ladder", "read_probe", "read_records",
-    "read_table", "read_task", "read_tensorboard", "read_tokenizer", "read_torchtitan", "read_trainer", "read_wandb",
-    "redraw_noise", "resample_runs", "sample_mixtures", "save", "save_harness", "score", "score_table", "seal",
-    "seventeen_tasks", "shipped_ladder", "shipped_mixtures", "shipped_prior", "splits_of", "survival", "target",
-    "trace", "trace_task", "trace_tokens", "train", "with_validation_loss", "write_evaluations", "write_items",
-    "write_ladder", "write_report",
+    "published_sets", "rank", "reach_of", "read", "read_every_eval_ever", "read_gadre", "read_harness", "read_ladder",
+    "read_levanter", "read_lightning", "read_lm_eval", "read_mlflow", "read_olmo_core", "read_olmo_ladder",
+    "read_probe", "read_published", "read_records", "read_table", "read_task", "read_tensorboard", "read_tokenizer",
+    "read_torchtitan", "read_trainer", "read_wandb", "redraw_noise", "resample_runs", "sample_mixtures", "save",
+    "save_harness", "score", "score_table", "seal", "seventeen_tasks", "shipped_ladder", "shipped_mixtures",
+    "shipped_prior", "splits_of", "survival", "target", "trace", "trace_task", "trace_tokens", "train",
+    "with_validation_loss", "write_evaluations", "write_items", "write_ladder", "write_report",
 ]  # fmt: skip

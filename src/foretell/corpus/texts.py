@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
+from foretell.encoding import not_utf8
 from foretell.errors import CorpusError
 
 JSON_LINES = (".jsonl", ".jsonl.gz", ".jsonl.zst", ".ndjson", ".ndjson.gz", ".ndjson.zst", ".json.gz")
@@ -158,24 +159,26 @@ def _json_lines(path: Path, column: str) -> Iterator[tuple[str, str | None]]:
             for number, line in enumerate(file, start=1):
                 if not line.strip():
                     continue
-                row = json.loads(line)
+                row = json.loads(line.decode("utf-8"))
                 if not isinstance(row, dict) or column not in row:
                     held = ", ".join(list(row)[:8]) if isinstance(row, dict) else type(row).__name__
                     raise CorpusError(f"line {number} of {path} has no {column!r}; it has {held}; give --column")
                 yield f"{path}, line {number}", row[column] if isinstance(row[column], str) else None
+    except UnicodeDecodeError as error:
+        raise CorpusError(not_utf8(error, str(path), line=number)) from None
     except (OSError, EOFError, ValueError) as error:
         if isinstance(error, CorpusError):
             raise
         raise CorpusError(f"{path} cannot be read after line {number}: {error}; is it cut short?") from None
 
 
-def _opened(path: Path) -> IO[str]:
+def _opened(path: Path) -> IO[bytes] | gzip.GzipFile:
     if path.suffix == ".gz":
-        return gzip.open(path, "rt", encoding="utf-8")
+        return gzip.open(path, "rb")
     if path.suffix == ".zst":
         try:
             import zstandard
         except ImportError:
             raise CorpusError(f"{path} needs the package zstandard: pip install 'foretell[train]'") from None
-        return io.TextIOWrapper(zstandard.ZstdDecompressor().stream_reader(path.open("rb")), encoding="utf-8")
-    return path.open(encoding="utf-8")
+        return io.BufferedReader(zstandard.ZstdDecompressor().stream_reader(path.open("rb")))
+    return path.open("rb")

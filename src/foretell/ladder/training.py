@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from foretell.corpus import open_corpus
-from foretell.errors import TrainError
+from foretell.corpus import Corpus, open_corpus
+from foretell.errors import CorpusError, LadderError, TrainError
 from foretell.execute import Ended, Job, executor_named
 from foretell.ladder.gather import gather
-from foretell.rung import Ladder, Rung, read_ladder
+from foretell.rung import Evaluation, Ladder, Rung, read_ladder
 from foretell.table import Observations
 
 JOBS = "jobs"
@@ -53,6 +53,10 @@ def train_ladder(
     """
     from foretell.lm.train import check_rung
 
+    if not save_every > 0:  # nan as well
+        raise TrainError(f"a checkpoint every {save_every:g} seconds cannot be kept; give more than 0, such as 60")
+    if processes < 1 or retries < 0:
+        raise TrainError(f"{processes} processes and {retries} retries were asked for; give at least 1 and 0")
     file = Path(path).resolve()
     ladder = read_ladder(file)
     chosen = [ladder.rung_named(name) for name in rungs] if rungs else list(ladder.rungs)
@@ -62,6 +66,7 @@ def train_ladder(
     study = study_of(file, ladder)
     if not DEVICE.fullmatch(device):  # whether it is there, the machine that trains will say
         raise TrainError(f"no device is called {device!r}; devices are auto, cpu, cuda, and cuda:0, cuda:1, …")
+    check_evaluation(file, ladder.evaluation, corpus, {rung.shape.sequence for rung in chosen})
     names = {rung.name for rung in chosen}
     jobs = [
         Job(
@@ -90,6 +95,29 @@ def train_ladder(
 
     ended = executor_named(on, **dict(options or {})).run(jobs, study / JOBS, on_end=told, retries=retries)
     return Trained(tuple(ended), gather(ladder, study))
+
+
+def check_evaluation(file: Path, evaluation: Evaluation, corpus: Corpus, sequences: set[int]) -> None:
+    """Refuse a corpus whose held-out text is too little for what is to be measured on every checkpoint.
+
+    Raises LadderError, naming what asks for it.
+    """
+    from foretell.lm.measure import make_examiner
+
+    bare = [source for source in corpus.sources if not len(corpus.held_out(source))]
+    if bare:
+        raise LadderError(
+            f"{', '.join(bare)} in the corpus of {file} has no held-out text, so no loss can be measured; "
+            "build the corpus with a larger --held-out"
+        )
+    try:
+        for sequence in sorted(sequences):
+            make_examiner(corpus, evaluation, sequence)
+    except CorpusError as error:
+        raise LadderError(
+            f"what [evaluation] of {file} asks for cannot be measured on its corpus: {error} "
+            "(probe, cloze, items, prompt and option under [evaluation]; --held-out of foretell corpus build)"
+        ) from None
 
 
 def train_one(

@@ -44,7 +44,8 @@ def run_harness(
             from lm_eval.tasks import TaskManager
         except ImportError as error:
             raise TrainError(
-                f"lm-evaluation-harness cannot be used ({error}); run `pip install lm-eval`, or leave --harness out"
+                f"lm-evaluation-harness cannot be used ({error}); run pip install 'foretell[eval]', "
+                "or leave --harness out"
             ) from None
         manager = TaskManager(include_path=None if include is None else str(include))
         for task in tasks:

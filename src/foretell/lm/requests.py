@@ -83,18 +83,18 @@ def _files(folder: str | Path | None) -> dict[str, Path]:
 
 def _requests(path: Path) -> Iterator[dict[str, Any]]:
     try:
-        with gzip.open(path, "rt", encoding="utf-8") as file:
+        with gzip.open(path, "rb") as file:
             for number, line in enumerate(file, start=1):
                 try:
                     request = json.loads(line)
                     request["doc_id"], request["idx"], request["request"]["continuation"], request["request"]["context"]
-                except (json.JSONDecodeError, KeyError, TypeError) as error:
+                except (ValueError, KeyError, TypeError) as error:
                     raise SourceError(
                         f"line {number} of {path} is no request ({error!r}); a request has doc_id, idx, label and "
                         "request.context, request.continuation"
                     ) from None
                 yield request
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise SourceError(f"{path} cannot be read: {error}; it is damaged or cut short: fetch it again") from None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from foretell.encoding import not_utf8
 from foretell.errors import SourceError, TableError, UnknownName
 from foretell.laws.schedule import Schedule
 from foretell.rung import Rung, cosine_share, wsd_share
@@ -127,18 +129,19 @@ def read_part_curve(
             raise SourceError(
                 f"{file} has {file.stat().st_size} bytes; a curve has at most {LARGEST_FILE}: thin it out"
             )
-        with file.open(newline="", encoding="utf-8") as opened:
-            rows = csv.DictReader(opened)
-            found = {name.strip().lower(): name for name in rows.fieldnames or ()}
-            places = {}
-            for what, names in COLUMNS.items():
-                known = [found[name] for name in names if name in found]
-                if not known:
-                    raise SourceError(f"{file} has no column {what}; found: {', '.join(found) or 'none'}")
-                places[what] = known[0]
-            read = [[(row[places[what]] or "").strip() for what in COLUMNS] for row in rows]
+        rows = csv.DictReader(io.StringIO(file.read_text(encoding="utf-8-sig"), newline=""))
+        found = {name.strip().lower(): name for name in rows.fieldnames or ()}
+        places = {}
+        for what, names in COLUMNS.items():
+            known = [found[name] for name in names if name in found]
+            if not known:
+                raise SourceError(f"{file} has no column {what}; found: {', '.join(found) or 'none'}")
+            places[what] = known[0]
+        read = [[(row[places[what]] or "").strip() for what in COLUMNS] for row in rows]
         table = np.array([[float(cell) if cell else np.nan for cell in row] for row in read], dtype=np.float64)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except UnicodeDecodeError as error:
+        raise SourceError(not_utf8(error, str(file))) from None
+    except (OSError, csv.Error) as error:
         raise SourceError(f"{file} cannot be read: {error}") from None
     except ValueError as error:
         if isinstance(error, SourceError):

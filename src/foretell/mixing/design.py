@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tomli_w
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from foretell.errors import LadderError
 from foretell.mixture import Mixture, Pools, sample_mixtures
-from foretell.rung import Evaluation, Ladder, Rung, write_ladder_text
+from foretell.rung import Evaluation, Ladder, Rung, makes_sense, write_ladder_text
 from foretell.rung.shape import Shape
 from foretell.units import format_count
 
@@ -95,6 +96,7 @@ def design_ladder(
     middle mixtures of every horizon. At a share of 1 both series are the same run. Raises LadderError where a source of
     a pool is not among `sources`, or a horizon is shorter than two steps.
     """
+    _check_sources(sources, batch)
     if stray := set(pools.tokens) - set(sources):
         raise LadderError(
             f"pools of {', '.join(sorted(stray))}, which are no sources; the sources are {', '.join(sources)}"
@@ -125,7 +127,7 @@ def design_ladder(
                     f"-seed{seed}" if seed else ""
                 )
                 rungs.append(
-                    Rung(
+                    _rung(
                         name=name, shape=shape, D=(tokens,), batch=batch, learning_rate=learning_rate,
                         warmup=max(LEAST_WARMUP, round(WARMUP_SHARE * steps)), weights=weights, pools=held,
                         matched_to=max(D, tokens) if series == "matched" and share < 1.0 else None,
@@ -152,6 +154,7 @@ def design_swarm(
 
     Raises MethodError where the caps leave no mixture, LadderError where there are no more mixtures than sources.
     """
+    _check_sources(sources, batch)
     if count <= len(sources):
         raise LadderError(f"{count} mixtures of {len(sources)} sources fix nothing; train about 3 for every source")
     step = batch * shape.sequence
@@ -167,13 +170,26 @@ def design_swarm(
         held = {name: size for name, size in finite.items() if name in weights}
         passes = max((weights[n] * tokens / size for n, size in held.items()), default=1.0)
         rungs.append(
-            Rung(
+            _rung(
                 name=f"swarm-{i:03d}", shape=shape, D=(tokens,), batch=batch, learning_rate=learning_rate,
                 warmup=max(LEAST_WARMUP, round(WARMUP_SHARE * tokens / step)), weights=weights, pools=held,
                 most_epochs=max(4.0, math.ceil(1.1 * passes)), family="swarm",
             )
         )  # fmt: skip
     return Design(tuple(rungs), D, pools)
+
+
+def _check_sources(sources: Sequence[str], batch: int) -> None:
+    twice = sorted({name for name in sources if list(sources).count(name) > 1})
+    if twice:
+        raise LadderError(f"the source {', '.join(twice)} is named twice; name each source once")
+    if batch < 1:
+        raise LadderError(f"a batch of {batch} sequences trains nothing; give 1 or more")
+
+
+def _rung(**fields: Any) -> Rung:
+    with makes_sense(f"the run {fields['name']}"):
+        return Rung(**fields)
 
 
 def _named(mixture: Mixture, first: str) -> str:

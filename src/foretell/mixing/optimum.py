@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -85,7 +86,7 @@ class Goal:
     prior: Array | None = None
 
     def __post_init__(self) -> None:
-        if self.closeness < 0:
+        if not 0 <= self.closeness < math.inf:
             raise MethodError(f"closeness is {self.closeness}; it is a positive number of nats, such as 0.05")
         if self.closeness and self.prior is None:
             raise MethodError("staying close needs a mixture to stay close to; give --prior")

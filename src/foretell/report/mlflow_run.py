@@ -21,6 +21,14 @@ MOST_METRICS = 1000  # of one request
 LEVEL = 0.8
 
 
+def import_mlflow() -> Any:
+    """Give the module mlflow; raises ForetellError, naming the extra, where it is not installed."""
+    try:
+        return import_module("mlflow")
+    except ImportError:
+        raise ForetellError("MLflow is not installed; run pip install 'foretell[track]'") from None
+
+
 def log_forecasts(
     forecasts: Sequence[Forecast], uri: str, experiment: str, *, about: Mapping[str, str] | None = None
 ) -> list[str]:
@@ -30,11 +38,8 @@ def log_forecasts(
     `/reach`, and everything as the artifact forecast.json. `about` are further tags. Raises ForetellError when mlflow
     is not installed, or the server cannot be reached.
     """
-    try:
-        mlflow: Any = import_module("mlflow")
-        entities: Any = import_module("mlflow.entities")
-    except ImportError:
-        raise ForetellError("mlflow is not installed; install it with `pip install mlflow`") from None
+    mlflow = import_mlflow()
+    entities: Any = import_module("mlflow.entities")
     if not forecasts:
         raise ForetellError("there is no forecast to log")
     try:

@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from foretell.errors import ForetellError, UnknownName
-from foretell.report.canvas import blank_figure
+from foretell.report.canvas import blank_figure, check_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 WIDTHS = {"column": 3.3, "page": 6.9}  # inches: of the two-column layouts of the field's conferences and journals
-ENDINGS = (".pdf", ".png", ".svg")
 _STYLE: Any = {
     "font.size": 8, "axes.labelsize": 8, "axes.titlesize": 8, "legend.fontsize": 7, "xtick.labelsize": 7,
     "ytick.labelsize": 7, "axes.linewidth": 0.6, "lines.linewidth": 1.1, "axes.spines.top": False,
@@ -27,13 +26,13 @@ _STYLE: Any = {
 def paper_figure(path: str | Path, width: str, height: float) -> Iterator[Figure]:
     """Give an empty figure of a width (column or page) and height in inches, and write it to the path at the end.
 
-    Fonts are embedded as text. Raises UnknownName for another width or ending, ForetellError when it cannot be written.
+    Fonts are embedded as text. Raises UnknownName for another width, ForetellError for another ending or when it
+    cannot be written.
     """
     file = Path(path)
     if width not in WIDTHS:
         raise UnknownName("width", width, WIDTHS)
-    if file.suffix.lower() not in ENDINGS:
-        raise UnknownName("kind of figure file", file.suffix, ENDINGS)
+    check_figure(file)
     import matplotlib as mpl
 
     with mpl.rc_context(_STYLE):

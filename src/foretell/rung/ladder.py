@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import difflib
 import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
+from foretell.encoding import not_utf8
 from foretell.errors import LadderError, UnknownName
 from foretell.rung.evaluation import Evaluation
 from foretell.rung.rung import Rung
@@ -63,7 +66,9 @@ def read_ladder(path: str | Path) -> Ladder:
         written = tomllib.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise LadderError(f"there is no ladder at {file}; make one with `foretell plan -o {file}`") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise LadderError(not_utf8(error, str(file))) from None
+    except (OSError, tomllib.TOMLDecodeError) as error:
         raise LadderError(f"the ladder {file} cannot be read: {error}") from None
     if isinstance(written.get("format"), int) and written["format"] > FORMAT:
         raise LadderError(f"the ladder {file} has format {written['format']}, this version reads {FORMAT}; upgrade")
@@ -75,6 +80,15 @@ def read_ladder(path: str | Path) -> Ladder:
         return Ladder.model_validate({**written, "rungs": [_joined(defaults, rung) for rung in rungs]})
     except ValidationError as error:
         raise LadderError(f"the ladder {file} makes no sense: {'; '.join(_words(error, rungs))}") from None
+
+
+@contextmanager
+def makes_sense(what: str) -> Iterator[None]:
+    """Turn what a model of pydantic says of its fields into a LadderError that names them."""
+    try:
+        yield
+    except ValidationError as error:
+        raise LadderError(f"{what} makes no sense: {'; '.join(_words(error, []))}") from None
 
 
 def write_ladder_text(text: str, path: str | Path, *, force: bool = False) -> None:

@@ -33,7 +33,7 @@ class Rung(BaseModel):
     torch.compile. A rung that is `held_out` is a target: no fit sees it. `after` names rungs that must have ended.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     name: str
     shape: Shape
@@ -54,7 +54,7 @@ class Rung(BaseModel):
     weights: dict[str, Annotated[float, Field(ge=0)]] = {}
     pools: dict[str, PositiveInt] = {}
     matched_to: PositiveInt | None = None
-    most_epochs: PositiveFloat = MOST_EPOCHS
+    most_epochs: Annotated[float, Field(gt=0, allow_inf_nan=True)] = MOST_EPOCHS  # inf: as often as it takes
     micro_batch: PositiveInt | None = None
     compiled: bool = False
     held_out: bool = False

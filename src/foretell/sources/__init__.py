@@ -17,7 +17,8 @@ from foretell.sources.mlflow_store import read_mlflow
 from foretell.sources.olmo_core import read_levanter, read_olmo_core
 from foretell.sources.olmo_ladder import read_olmo_ladder
 from foretell.sources.outcomes import save_harness
-from foretell.sources.published import fetch_published
+from foretell.sources.published import fetch_published, published_sets
+from foretell.sources.published_study import read_published
 from foretell.sources.run_table import RunTable
 from foretell.sources.table import read_table
 from foretell.sources.tensorboard_events import read_tensorboard
@@ -34,6 +35,7 @@ SOURCES: dict[str, Callable[..., Observations]] = {
     "mlflow": read_mlflow,
     "olmo-core": read_olmo_core,
     "olmo-ladder": read_olmo_ladder,
+    "published": read_published,
     "table": read_table,
     "tensorboard": read_tensorboard,
     "torchtitan": read_torchtitan,
@@ -58,6 +60,7 @@ __all__ = [
     "MetricMap",
     "RunTable",
     "fetch_published",
+    "published_sets",
     "read",
     "read_every_eval_ever",
     "read_gadre",
@@ -68,6 +71,7 @@ __all__ = [
     "read_mlflow",
     "read_olmo_core",
     "read_olmo_ladder",
+    "read_published",
     "read_records",
     "read_table",
     "read_tensorboard",

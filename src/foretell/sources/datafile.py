@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import re
+import zlib
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
 from foretell.errors import SourceError
+from foretell.sources.guard import json_lines, lines, opened, text_lines
 
 ENDINGS = (".csv", ".csv.gz", ".tsv", ".parquet", ".jsonl", ".ndjson")
 
@@ -24,6 +29,8 @@ def read_frame(path: str | Path) -> pl.DataFrame:
     ending = next((ending for ending in ENDINGS if file.name.lower().endswith(ending)), None)
     if ending is None:
         raise SourceError(f"{file.name} is of no known type; files that can be read end in {', '.join(ENDINGS)}")
+    if ending in (".csv", ".csv.gz", ".tsv"):
+        _refuse_ragged(file, ending)
     try:
         if ending == ".parquet":
             frame = pl.read_parquet(file)
@@ -32,6 +39,9 @@ def read_frame(path: str | Path) -> pl.DataFrame:
         else:
             frame = pl.read_csv(file, infer_schema_length=None, separator="\t" if ending == ".tsv" else ",")
     except (pl.exceptions.PolarsError, OSError, UnicodeDecodeError) as error:
+        if ending in (".jsonl", ".ndjson"):
+            for _ in json_lines(file):  # names the line, which polars does not
+                pass
         hint = "; JSON has no NaN: leave a hole out, or null" if ending in (".jsonl", ".ndjson") else ""
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise SourceError(f"{file} cannot be read as {ending[1:]}: {reason}{hint}") from None
@@ -43,6 +53,33 @@ def read_frame(path: str | Path) -> pl.DataFrame:
     if not len(frame):
         raise SourceError(f"{file} holds no rows")
     return frame
+
+
+def _refuse_ragged(file: Path, ending: str) -> None:
+    """Refuse a row of another length than the first, naming its line: polars fills it up in silence.
+
+    Raises SourceError also for what is not UTF-8, and for gzip that grows out of all proportion.
+    """
+    source: Any = opened(file)
+    stream = io.TextIOWrapper(source, encoding="utf-8-sig", newline="")
+    try:
+        with stream:
+            reader = csv.reader(stream, delimiter="\t" if ending == ".tsv" else ",")
+            wide = len(next(reader, []))
+            for cells in reader:
+                if cells and len(cells) != wide:
+                    cause = "it may be cut off" if len(cells) < wide else "a cell with a comma wants quotes"
+                    raise SourceError(
+                        f"line {reader.line_num} of {file} has {len(cells)} cells, the first line {wide}; {cause}"
+                    )
+    except UnicodeDecodeError:
+        for _ in text_lines(file):  # slower, and names the line
+            pass
+    except csv.Error:  # a cell that is longer than this module reads; polars judges those
+        for _ in lines(file):  # to its end, so that no gzip bomb gets past
+            pass
+    except (OSError, EOFError, zlib.error) as error:
+        raise SourceError(f"{file} cannot be read: {str(error) or type(error).__name__}; fetch it anew") from None
 
 
 def stem(path: str | Path) -> str:

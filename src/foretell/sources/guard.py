@@ -11,6 +11,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from foretell.encoding import IS_UTF_16, UTF_16, not_utf8
 from foretell.errors import SourceError
 
 MiB = 1 << 20
@@ -40,8 +41,8 @@ def lines(path: Path) -> Iterator[tuple[int, bytes]]:
             if len(line) > MOST_LINE:
                 raise SourceError(f"line {number} of {path} is longer than {MOST_LINE >> 20} MiB; it is no such log")
             if number == 1:
-                if line.startswith((b"\xff\xfe", b"\xfe\xff")):
-                    raise SourceError(f"{path} is UTF-16; save it as UTF-8")
+                if line.startswith(UTF_16):
+                    raise SourceError(f"{path} is {IS_UTF_16}")
                 line = line.removeprefix(b"\xef\xbb\xbf")
             yield number, line
 
@@ -51,15 +52,23 @@ def text_lines(path: Path) -> Iterator[tuple[int, str]]:
     for number, line in lines(path):
         try:
             yield number, line.decode("utf-8")
-        except UnicodeDecodeError:
-            raise SourceError(f"line {number} of {path} is not UTF-8; save the file as UTF-8") from None
+        except UnicodeDecodeError as error:
+            raise SourceError(not_utf8(error, str(path), line=number)) from None
+
+
+def whole_text(path: Path) -> str:
+    """Read a whole text file of at most 64 MiB; raises SourceError, naming the line, for bytes that are no UTF-8."""
+    try:
+        return whole(path).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise SourceError(not_utf8(error, str(path))) from None
 
 
 def json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """Give each object of a JSONL file with its line's number, leaving out empty lines."""
     for number, line in lines(path):
         if line.strip():
-            value = parse_json(line, f"line {number} of {path}")
+            value = parse_json(line, f"line {number} of {path}", line=number, file=path)
             if not isinstance(value, dict):
                 raise SourceError(f"line {number} of {path} holds no JSON object but {type(value).__name__}")
             yield number, value
@@ -67,7 +76,7 @@ def json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 def json_document(path: Path) -> Any:
     """Read a whole JSON document of at most 64 MiB; raises SourceError, naming the line that is wrong."""
-    return parse_json(whole(path), str(path))
+    return parse_json(whole(path), str(path), file=path)
 
 
 def whole(path: Path) -> bytes:
@@ -82,8 +91,11 @@ def whole(path: Path) -> bytes:
     return content
 
 
-def parse_json(content: bytes | str, place: str) -> Any:
-    """Parse JSON as data; `place` says where it stands. Raises SourceError for what is none, or is nested too deep."""
+def parse_json(content: bytes | str, place: str, *, line: int | None = None, file: Path | None = None) -> Any:
+    """Parse JSON as data; `place` says where it stands, `line` and `file` where its bytes do.
+
+    Raises SourceError for what is no JSON, or is nested too deep.
+    """
     try:
         return json.loads(content)
     except json.JSONDecodeError as error:
@@ -92,7 +104,7 @@ def parse_json(content: bytes | str, place: str) -> Any:
             f"{place} is not JSON: {error.msg}{at} at column {error.colno}; it may be cut off: write it anew"
         ) from None
     except UnicodeDecodeError as error:
-        raise SourceError(f"{place} is not UTF-8 (byte {error.start}); save the file as UTF-8") from None
+        raise SourceError(not_utf8(error, str(file or place), line=line)) from None
     except (RecursionError, ValueError) as error:
         raise SourceError(f"{place} is not JSON that can be read: {_reason(error)}") from None
 
@@ -121,6 +133,14 @@ class _Inflated(gzip.GzipFile):
     def read(self, size: int | None = -1) -> bytes:
         asked = self._allowed - self._out + 1 if size is None or size < 0 else size
         return self._counted(super().read(min(asked, self._allowed - self._out + 1)))
+
+    def read1(self, size: int = -1) -> bytes:
+        return self._counted(super().read1(size))
+
+    def readinto(self, buffer: Any) -> int:
+        data = self.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
 
     def readline(self, size: int | None = -1) -> bytes:
         return self._counted(super().readline(-1 if size is None else size))

@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
+from foretell.encoding import not_utf8
 from foretell.errors import FormulaError, SourceError, UnknownName
 from foretell.sources.columns import ColumnExpression, match_glob
 from foretell.table import Metric, Unit, metric_named
@@ -192,7 +193,9 @@ def _filled(name: str, stars: Sequence[str], *, alone: bool) -> str:
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise SourceError(not_utf8(error, str(path))) from None
+    except (OSError, tomllib.TOMLDecodeError) as error:
         raise SourceError(f"the column map {path} cannot be read: {error}") from None
     columns = content.get("columns", content)
     if not isinstance(columns, dict):

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from foretell.errors import SourceError
-from foretell.sources.guard import MOST_LABEL, whole
+from foretell.sources.guard import MOST_LABEL, whole_text
 from foretell.table import Metric, Unit
 
 Role = Literal["metric", "tokens", "flops", "ignore"]
@@ -103,8 +103,8 @@ class MetricMap(BaseModel):
     @classmethod
     def _of(cls, path: Path) -> MetricMap:
         try:
-            return cls.model_validate(tomllib.loads(whole(path).decode("utf-8")))
-        except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+            return cls.model_validate(tomllib.loads(whole_text(path)))
+        except (tomllib.TOMLDecodeError, RecursionError) as error:
             raise SourceError(f"the metric map {path} cannot be read: {error}") from None
         except ValidationError as error:
             first = error.errors()[0]

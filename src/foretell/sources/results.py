@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from foretell.encoding import not_utf8
 from foretell.errors import SourceError, UnitError
 from foretell.units import parse_count, parse_tokens
 
@@ -39,7 +40,9 @@ def read_results(path: str | Path) -> list[Result]:
         if file.stat().st_size > LARGEST_FILE:
             raise SourceError(f"{file} has {file.stat().st_size} bytes; results of one run have at most {LARGEST_FILE}")
         text = file.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise SourceError(not_utf8(error, str(file))) from None
+    except OSError as error:
         raise SourceError(f"the results {file} cannot be read: {error}") from None
     rows = _json(file, text) if text.lstrip()[:1] in ("{", "[") else _csv(file, text)
     made = [_result(where, row) for where, row in rows]

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from foretell.errors import SourceError, UnitError
-from foretell.sources.guard import label, number, some, whole
+from foretell.sources.guard import label, number, some, whole_text
 from foretell.table.observations import RUN_COLUMNS, VALUE_COLUMNS
 from foretell.units import parse_count, parse_tokens
 
@@ -135,8 +135,7 @@ def _written(value: object) -> str | float:
 
 def _csv_rows(file: Path) -> list[tuple[str, dict[str, Any]]]:
     try:
-        text = whole(file).decode("utf-8-sig")
-        reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+        reader = csv.DictReader(io.StringIO(whole_text(file), newline=""), strict=True)
         names = [label(name) for name in reader.fieldnames or ()]
         if not {"run", "model"} & set(names):
             raise SourceError(f"{file} has no column run or model; found: {some(names) or 'nothing'}")
@@ -148,15 +147,15 @@ def _csv_rows(file: Path) -> list[tuple[str, dict[str, Any]]]:
             if None in row or None in row.values():
                 raise SourceError(f"line {reader.line_num} of {file} has not {len(names)} cells, as its first line has")
             found.append((f"line {reader.line_num}", {name: value.strip() for name, value in row.items()}))
-    except (UnicodeDecodeError, csv.Error) as error:
+    except csv.Error as error:
         raise SourceError(f"{file} cannot be read as CSV: {error}") from None
     return found
 
 
 def _toml_rows(file: Path) -> list[tuple[str, dict[str, Any]]]:
     try:
-        content = tomllib.loads(whole(file).decode("utf-8"))
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+        content = tomllib.loads(whole_text(file))
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise SourceError(f"{file} cannot be read as TOML: {error}") from None
     runs = content.get("runs", content)
     if not isinstance(runs, dict) or not all(isinstance(entry, dict) for entry in runs.values()):

@@ -37,7 +37,10 @@ def read_table(
     frame = read_frame(path)
     if read.join is not None:
         frame = _joined(frame, read_frame(read.join), read.on, Path(read.join).name)
-    return tabulate(frame, read, label=stem(path))
+    try:
+        return tabulate(frame, read, label=stem(path))
+    except TableError as error:
+        raise TableError(f"{path}: {error}") from None
 
 
 def tabulate(frame: pl.DataFrame, columns: ColumnMap, *, label: str = "table") -> Observations:

@@ -114,6 +114,12 @@ def has_signal(points: Points) -> bool:
     return bool(t > SLOPE_T)
 
 
+def worsens(points: Points) -> bool:
+    """Say whether accuracy falls as the loss falls, over the ends of the runs."""
+    upside = replace(points, value=1.0 - points.value)
+    return has_signal(upside)
+
+
 def link_doubts(made: Fit, loss: float) -> list[str]:
     """List the doubts about a link at a loss: no signal in the data, or a loss far below them."""
     measured = made.points.value[~made.points.known]
@@ -121,6 +127,11 @@ def link_doubts(made: Fit, loss: float) -> list[str]:
         chance = made.points.metric.chance
         named = "" if chance is None else f"; chance is {chance:.1%}"
         scores = f"({measured.min():.1%} to {measured.max():.1%}{named})"
+        if worsens(made.points.take(~made.points.known)):
+            return [
+                f"gets worse as the loss falls (inverse scaling): accuracy {scores}; "
+                "the forecast stays at the runs' mean, and may fall further"
+            ]
         return [
             f"no signal yet: accuracy {scores} does not rise as the loss falls over these runs; "
             "the forecast stays at their mean, and the task may still emerge"

@@ -121,3 +121,9 @@ def test_families_of_one_run_are_named(study: ft.Observations) -> None:
         family=pl.when(pl.col("name") == "run 02").then(pl.lit("odd")).otherwise(pl.lit("usual"))
     )
     assert any("of one run: odd" in doubt for doubt in doubts(replace(study, runs=alone)))
+
+
+@pytest.mark.parametrize("metric", ["quiz/acc", "c4/loss"])
+def test_what_never_changes_is_called_so(study: ft.Observations, metric: str) -> None:
+    said = doubts(with_values(study, metric, pl.lit(0.5)), metric)
+    assert any(doubt.startswith(f"never changes: {metric} is 0.5 on all 16 checkpoints") for doubt in said)

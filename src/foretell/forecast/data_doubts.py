@@ -20,11 +20,13 @@ def data_doubts(training: Observations, name: str, through: str = "", *, loss: b
 
     `through` names the loss on the way to a share; without it the study's shared loss is meant, else every loss in
     nats/token; without `loss` none leads there. Each doubt begins with its name:
-    missing, contradictory counts, below chance, at or below chance, or non-monotone.
+    missing, never changes, contradictory counts, below chance, at or below chance, or non-monotone.
     """
     metric = training.metric_named(name)
     mine = training.values.filter(pl.col("metric") == name)
     found = _missing(name, set(training.runs["name"]), set(mine["run"]), "runs")
+    if len(mine) > 1 and mine["value"].n_unique() == 1:
+        found.append(f"never changes: {name} is {mine['value'][0]:.4g} on all {len(mine)} checkpoints of these runs")
     lost: list[str] = []
     losses = _losses(training, name, through) if metric.is_share and loss else [name] if metric.is_loss else []
     if metric.is_share:

@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from foretell.errors import FitError
 from foretell.forecast import Settings, Target, held_out_targets
 from foretell.methods import method_named
 from foretell.methods.auto import LEAST_WEIGHT, _weights
@@ -163,3 +164,9 @@ def test_where_no_law_can_be_fitted_it_says_so():
     (forecast,) = method_named("auto").forecast(made, [Target(7e9, 1e12)], ["quiz/acc"], QUICK)
     assert any(doubt.startswith("no law could be fitted") for doubt in forecast.doubts)
     assert any(doubt.startswith("heavy extrapolation") for doubt in forecast.doubts)
+
+
+def test_too_few_runs_are_told_of_the_runs_given_and_not_of_a_hold_out_among_them():
+    made = ladder(sizes=(1e8, 2e8, 4e8), multiples=(1.0,), tasks={"quiz/acc": lambda loss: 1 / (1 + np.exp(loss - 3))})
+    with pytest.raises(FitError, match="3 rows of c4/loss cannot carry"):
+        method_named("auto").forecast(made, [Target(1e9, 2e10)], ["quiz/acc"], QUICK)

@@ -127,3 +127,9 @@ def test_families_of_one_run_are_named(study: ft.Observations) -> None:
 def test_what_never_changes_is_called_so(study: ft.Observations, metric: str) -> None:
     said = doubts(with_values(study, metric, pl.lit(0.5)), metric)
     assert any(doubt.startswith(f"never changes: {metric} is 0.5 on all 16 checkpoints") for doubt in said)
+
+
+def test_models_and_their_scores_are_not_carried_far_without_a_word(study: ft.Observations) -> None:
+    said = [ft.predict(study, [ft.target(N, D)], ["quiz/acc"], method="observational",
+                       settings=ft.Settings(draws=20, starts=4))[0].doubts for N, D in (("3B", "60B"), ("1T", "100T"))]  # fmt: skip
+    assert [any(doubt.startswith("heavy extrapolation") for doubt in doubts) for doubts in said] == [False, True]

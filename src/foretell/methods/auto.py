@@ -93,7 +93,11 @@ class Auto:
             for name in metrics:
                 rows = targets_of(hidden.points(name), MOST_TARGETS, families)
                 is_share = training.metrics[name].is_share
-                for way in self._ways(pieces, name, shared):
+                try:
+                    ways = self._ways(pieces, name, shared)
+                except (FitError, MethodError):  # a split of so few runs that nothing can be fitted to them
+                    continue
+                for way in ways:
                     found[name].setdefault(way.role, []).extend(_hidden_errors(way, rows, is_share=is_share))
         return {name: {way: float(np.mean(seen)) for way, seen in of.items() if seen} for name, of in found.items()}
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foretell.errors import FitError, MethodError
+from foretell.fitting.doubts import HEAVY_REACH
 from foretell.forecast import Forecast, Settings, Target, reach_of
 from foretell.methods.capability_regression import (
     COMPONENTS,
@@ -97,7 +98,10 @@ class Observational:
                 own = [*doubts, *_target_doubts(families[i], of_points, outside[i])]
                 metric, scale = training.metrics[name], self.scales.get(name)
                 finish = forecast_of_shares(shares, i, target, metric, scale, self.name, settings)
-                made.append(finish(reach_of(points, target), tuple(own)))
+                reach = reach_of(points, target)
+                if reach > HEAVY_REACH:
+                    own.append(f"heavy extrapolation: {reach:.1f} decades of compute beyond the data")
+                made.append(finish(reach, tuple(own)))
         return made
 
     def _rows(self, training: Observations, name: str) -> tuple[Points, Array, list[str]]:

@@ -8,11 +8,14 @@ import numpy as np
 import polars as pl
 import pytest
 
+from foretell.errors import FitError
 from foretell.forecast import Settings, Target, held_out_targets
 from foretell.methods import method_named
 from foretell.methods.auto import LEAST_WEIGHT, _weights
 from foretell.methods.ways import Way
 from foretell.sources import read_olmo_ladder
+from foretell.table import Observations, Run, metric_named
+from ladders import ladder
 from protocols import protocol, testbeds
 
 QUICK = Settings(draws=40, starts=16)
@@ -141,3 +144,29 @@ def test_a_task_without_signal_is_forecast_flat():
 def test_ways_below_the_least_weight_are_left_out():
     errors = {"good": 0.001, "bad": 0.5}
     assert _weights([way("good"), way("bad")], errors, [errors], is_share=True)["bad"] < LEAST_WEIGHT
+
+
+def test_the_doubts_of_every_way_of_some_weight_are_told():
+    made = ladder(held_out=[(7e10, 1e13)], tasks={"quiz/acc": lambda loss: 0.25 + 0.7 / (1 + np.exp(4 * (loss - 2.6)))})
+    (forecast,) = method_named("auto").forecast(made, held_out_targets(made), ["quiz/acc"], QUICK)
+    assert any(doubt.startswith("heavy extrapolation") for doubt in forecast.doubts)
+
+
+def test_where_no_law_can_be_fitted_it_says_so():
+    runs = [Run(f"r{i}", D=2e9 * 4**i, N=1e8) for i in range(2)]
+    rows = []
+    for run in runs:
+        for D in np.linspace(run.D / 10, run.D, 10):
+            loss = 2.0 + 1000.0 * D**-0.32
+            rows += [(run.name, D, "c4/loss", loss), (run.name, D, "quiz/acc", 1.0 / (1.0 + np.exp(4 * (loss - 3.0))))]
+    values = pl.DataFrame(rows, schema=["run", "D", "metric", "value"], orient="row")
+    made = Observations.of(runs, values, [metric_named("c4/loss"), metric_named("quiz/acc", chance=0.0)])
+    (forecast,) = method_named("auto").forecast(made, [Target(7e9, 1e12)], ["quiz/acc"], QUICK)
+    assert any(doubt.startswith("no law could be fitted") for doubt in forecast.doubts)
+    assert any(doubt.startswith("heavy extrapolation") for doubt in forecast.doubts)
+
+
+def test_too_few_runs_are_told_of_the_runs_given_and_not_of_a_hold_out_among_them():
+    made = ladder(sizes=(1e8, 2e8, 4e8), multiples=(1.0,), tasks={"quiz/acc": lambda loss: 1 / (1 + np.exp(loss - 3))})
+    with pytest.raises(FitError, match="3 rows of c4/loss cannot carry"):
+        method_named("auto").forecast(made, [Target(1e9, 2e10)], ["quiz/acc"], QUICK)

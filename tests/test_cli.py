@@ -196,6 +196,14 @@ def test_backtest_scores_forecasts_of_hidden_rows(run):
     assert all(outcome["target"]["name"] != "run 16" for outcome in told["outcomes"])
 
 
+def test_backtest_tabulates_coverage_by_reach_and_kind(run):
+    said = run("backtest", "study", "--metric", "c4/loss", *FAST)[1]
+    table = said[said.index("reach, decades") :]
+    assert "others" in table
+    assert any(label in table for label in ("≤ 0", "0 to 0.5", "0.5 to 1", "> 1"))
+    assert "reach, decades" not in run("backtest", "study", "--by", "held-out", "--draws", "0")[1]
+
+
 def test_backtest_by_held_out_runs_forecasts_just_them(run):
     told = told_by(run, "backtest", "study", "--by", "held-out", *FAST)
     assert [outcome["target"]["name"] for outcome in told["outcomes"]] == ["run 16"]

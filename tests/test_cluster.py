@@ -153,6 +153,15 @@ def test_a_task_without_any_rising_group_is_refused_by_name() -> None:
         Cluster().fit(outcomes, POINT)
 
 
+def test_a_task_that_gets_worse_with_compute_is_called_so() -> None:
+    outcomes, _, _ = simulated(0, sizes={"easy": 60})
+    turned = ItemOutcomes.of(
+        outcomes.metric, outcomes.item, outcomes.run, outcomes.C, 1.0 - outcomes.rate, outcomes.trials
+    )
+    with pytest.raises(FitError, match=r"gets worse with compute \(inverse scaling\)"):
+        Cluster().fit(turned, POINT)
+
+
 def test_four_models_are_too_few() -> None:
     outcomes, _, _ = simulated(0)
     with pytest.raises(FitError, match="at least 5 models"):

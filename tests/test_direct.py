@@ -210,6 +210,12 @@ def test_shares_of_nothing_and_of_everything_are_named():
     assert law == fit_pass_at_k(runs, [4, 2, 1])
 
 
+def test_where_all_shares_are_0_or_1_the_error_says_so():
+    runs = [Attempts(f"r{i}", 10.0 ** (18 + i), np.full(5, 4), np.full(5, 4)) for i in range(4)]
+    with pytest.raises(FitError, match=r"left out, as 0 and 1 have no such logarithm: r0, k = 1: 100%"):
+        fit_pass_at_k(runs, [1, 2])
+
+
 def test_impossible_counts_are_refused():
     with pytest.raises(FitError, match="more than all"):
         Attempts("run", 1e20, np.array([4]), np.array([5]))

@@ -120,6 +120,10 @@ def test_a_task_that_gets_worse_is_said_to(ladder):
 def test_what_cannot_be_forecast_is_refused_by_name(ladder):
     with pytest.raises(FitError, match="2 rows of c4/loss"):
         Flp().forecast(study(runs=2), [TARGET], ["task"], POINT)
+    alike = replace(study(), runs=study().runs.with_columns(N=pl.lit(1e8)))
+    values = study().values.filter(pl.col("D") == pl.col("D").max().over("run")).with_columns(D=pl.lit(4e9), C=2.4e18)
+    with pytest.raises(FitError, match="all 6 rows of c4/loss are of one compute"):
+        Flp().forecast(replace(alike, values=values), [TARGET], ["c4/loss"], POINT)
     base = study()
     apart = base.values.with_columns(D=pl.when(pl.col("metric") == "task").then(pl.col("D") + 1).otherwise(pl.col("D")))
     with pytest.raises(MethodError, match="never measured on the same checkpoint"):

@@ -320,6 +320,16 @@ def test_a_forecast_by_items_covers_and_names_its_doubts():
     assert any("never change" in doubt for doubt in made.doubts)
 
 
+def test_items_that_get_harder_as_the_loss_falls_are_named():
+    observations, items, _ = with_items()
+    (rows,) = items.sources
+    turned = Items.of(rows.with_columns(outcome=1 - pl.col("outcome").cast(pl.Int64)))
+    mine = pl.col("metric") == "task/acc"
+    values = observations.values.with_columns(value=pl.when(mine).then(1 - pl.col("value")).otherwise(pl.col("value")))
+    made = forecast(replace(observations, values=values), Horizon(items=turned), Settings(draws=20))
+    assert any("inverse scaling" in doubt for doubt in made.doubts)
+
+
 @pytest.mark.slow
 def test_intervals_cover_on_simulated_horizons():
     inside = {"task": [], "items": []}

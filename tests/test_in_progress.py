@@ -173,6 +173,7 @@ def test_rows_without_a_loss_are_the_plan(tmp_path):
         ("step,loss\n1,2\n", "no column lr"),
         ("step,lr,loss\n1,x,2\n", "no number"),
         ("step,lr,loss\n", "no rows"),
+        ("step,lr,loss\n1,0.1,2\n2,0.1,nan\n", "1 rows with a written nan .* diverged there"),
         ("step,lr,loss\n0,0.1,2\n", "step of at least 1"),
         ("step,lr,loss\n1,0.1,\n", "no loss yet"),
         ("step,lr,loss\n1,-0.1,2\n", "at least 0"),
@@ -183,6 +184,16 @@ def test_a_file_that_is_no_curve_is_refused(tmp_path, text, said):
     file.write_text(text)
     with pytest.raises(SourceError, match=said):
         read_part_curve(file)
+
+
+def test_a_loss_that_rises_is_named_and_one_spike_is_none():
+    step = np.arange(1.0, 101.0)
+    falling = 2.0 + step**-0.5
+    spiked = falling + (step == 60)
+    lr = np.full(100, 1e-3)
+    for loss, named in ((falling, False), (spiked, False), (np.linspace(2.0, 3.0, 100), True)):
+        made = outlook(planned("run", step, lr, loss, steps=200), draws=20)
+        assert any(doubt.startswith("non-monotone") for doubt in made.doubts) == named
 
 
 def test_a_loss_that_is_not_positive_is_refused(tmp_path):

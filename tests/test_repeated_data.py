@@ -44,5 +44,5 @@ def test_a_law_of_repetition_is_recovered_and_carried_to_a_target(study):
 
 
 def test_a_target_without_unique_tokens_is_refused_by_name(study):
-    with pytest.raises(FitError, match="needs R, U_D of the target"):
+    with pytest.raises(FitError, match=r"needs R, U_D of the target .* give U \(unique tokens\) by --input"):
         api.predict(study, [api.target("7B", "200B")], ["c4/loss"], method="chinchilla", law="lovelace", settings=QUICK)

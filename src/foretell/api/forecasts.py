@@ -8,9 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import polars as pl
+
 from foretell.errors import ExecuteError, FitError, MethodError, TableError
 from foretell.fitting import Fit, Objective, fit, redraw_noise, resample_runs
 from foretell.forecast import Forecasts, Method, Settings, Target, held_out_targets
+from foretell.forecast.data_doubts import data_doubts
 from foretell.judge import Backtest, Comparison, splits_of, widened
 from foretell.judge import backtest as backtest_splits
 from foretell.judge.ablate import KINDS, Ablation
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
 
 FORM_LAWS = ("skaling", "chinchilla", "chinchilla-tied", "power-C")  # of a loss, from rich to plain
 FORM_LINKS = ("sigmoid-floor", "sigmoid-fixed", "exponential", "linear")
+WITHOUT_LOSS = ("direct", "observational")  # methods that read shares alone
 RESAMPLERS = {"runs": resample_runs, "noise": redraw_noise}
 
 
@@ -87,7 +91,12 @@ def predict(
     def forecast(of: Sequence[str]) -> Forecasts:
         made = widened(chosen, training, chosen.forecast(training, aims, of, how), how)
         pooled = [] if options.get("family") else study_doubts(training)
-        return Forecasts(replace(forecast, doubts=(*forecast.doubts, *pooled)) for forecast in made)
+        through = str(options.get("intermediate") or "")
+        loss = chosen.name not in WITHOUT_LOSS
+        of_rows = {name: data_doubts(training, name, through, loss=loss) for name in {one.metric.name for one in made}}
+        return Forecasts(
+            replace(one, doubts=(*one.doubts, *unsaid(one.doubts, of_rows[one.metric.name]), *pooled)) for one in made
+        )
 
     try:
         return forecast(names)
@@ -105,13 +114,21 @@ def predict(
     return made
 
 
+def unsaid(said: Sequence[str], doubts: Sequence[str]) -> list[str]:
+    """Keep the doubts whose kind, the words before the colon, no doubt that was said begins with."""
+    return [doubt for doubt in doubts if not any(other.startswith(doubt.partition(":")[0]) for other in said)]
+
+
 def study_doubts(training: Observations) -> list[str]:
     """List the doubts that hold of the runs as a whole: several families fitted as one."""
     families = sorted(set(training.runs["family"]))
     if len(families) < 2:
         return []
+    alone = training.runs.group_by("family").len().filter(pl.col("len") == 1)["family"].sort().to_list()
+    single = f", of one run: {', '.join(alone[:3])}{', …' if len(alone) > 3 else ''}" if alone else ""
     named = ", ".join(families[:3]) + (", …" if len(families) > 3 else "")
-    return [f"several families: {len(families)} ({named}) are fitted as one; choose one with --where \"family = '…'\""]
+    which = f"{len(families)} ({named}{single})"
+    return [f"several families: {which} are fitted as one; choose one with --where \"family = '…'\""]
 
 
 def backtest(

@@ -27,6 +27,8 @@ from foretell.cli.options import (
 )  # fmt: skip
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from foretell.judge import Backtest
 
 
@@ -111,6 +113,22 @@ def show(made: Backtest) -> None:
         "score: the 80 % interval score, less is better",
         style="dim",
     )
+    if all(len(outcome.forecast.draws) for outcome in made.outcomes):
+        out.print(_by_reach(made))
+
+
+def _by_reach(made: Backtest) -> Table:
+    """Tabulate coverage and interval score by decades beyond the data, shares and the rest apart."""
+    from rich.table import Table
+
+    from foretell.judge import LEVELS
+
+    table = Table("kind", "reach, decades", "n", *(f"{level:.0%} covers" for level in LEVELS), "score")
+    for kind, part in made.by_kind().items():
+        for reach, found in part.by_reach().items():
+            covers = [_coverage(found, level) for level in LEVELS]
+            table.add_row(kind, reach, str(len(found.outcomes)), *covers, f"{100 * found.interval_score(0.8):.1f}")
+    return table
 
 
 def _coverage(made: Backtest, level: float) -> str:

@@ -239,7 +239,8 @@ def _check(law: Law, points: Points, objective: Objective) -> None:
     if len(points) <= p:
         raise FitError(
             f"{len(points)} rows of {points.metric.name} cannot carry the {p} coefficients of {law.name}; "
-            f"at least {p + 1} are needed: train more runs, or choose a law with fewer coefficients"
+            f"at least {p + 1} are needed: train more runs, choose a law with fewer coefficients, or, for a loss, "
+            "--method borrowed"
         )
     if objective.space == "log" and (points.value <= 0).any():
         raise FitError(f"{points.metric.name} has values ≤ 0, which have no logarithm; use an objective with @linear")

@@ -40,9 +40,10 @@ def predict_at(made: Fit, target: Target, settings: Settings, rng: np.random.Gen
     columns = target.columns(made.points.metric)
     unknown = [name for name in made.law.variables if name not in columns]
     if unknown:
+        told = "U (unique tokens)" if "U_D" in unknown else "them"
         raise FitError(
             f"the law {made.law.name} needs {', '.join(unknown)} of the target {target.label}, of which only "
-            f"{', '.join(sorted(columns))} are known"
+            f"{', '.join(sorted(columns))} are known; give {told} by --input"
         )
     value = float(made.predict(columns)[0])
     if not np.isfinite(value):

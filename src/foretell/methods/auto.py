@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from foretell.errors import FitError, ForetellError, MethodError
 from foretell.forecast import Forecast, Settings, Target
@@ -13,7 +14,7 @@ from foretell.judge.split import families_of, splits_of, targets_of
 from foretell.methods.intermediate import choose_intermediate
 from foretell.methods.lossfit import AUTO
 from foretell.methods.pieces import Pieces
-from foretell.methods.ways import Numbers, Way, loss_ways, share_ways
+from foretell.methods.ways import LAWLESS, Numbers, Way, loss_ways, share_ways
 from foretell.table import Observations
 
 # Chosen on hold-outs inside the fit parts of ten public families, targets unseen (docs/decisions.md):
@@ -21,6 +22,7 @@ OWN_SHARE = 0.3  # how far a metric's own hold-out error counts, beside the mean
 LOSS_POWER, SHARE_POWER = 4.0, 8.0  # weight = error^−power
 PREFERRED = {"skaling": 4.0, "direct": 16.0}  # times the weight that such a way has by its errors alone
 FLOOR = 1e-4  # added to every hold-out error: less than the noise of any metric
+WEIGHT_SAID = 0.1  # of a way whose doubts are told beside the heaviest way's
 LEAST_WEIGHT = 0.02  # ways that weigh less are left out
 MOST_TARGETS = 30  # rows a hold-out and metric
 MOST_ALIKE = 12  # metrics of a kind over which errors are pooled
@@ -91,7 +93,11 @@ class Auto:
             for name in metrics:
                 rows = targets_of(hidden.points(name), MOST_TARGETS, families)
                 is_share = training.metrics[name].is_share
-                for way in self._ways(pieces, name, shared):
+                try:
+                    ways = self._ways(pieces, name, shared)
+                except (FitError, MethodError):  # a split of so few runs that nothing can be fitted to them
+                    continue
+                for way in ways:
                     found[name].setdefault(way.role, []).extend(_hidden_errors(way, rows, is_share=is_share))
         return {name: {way: float(np.mean(seen)) for way, seen in of.items() if seen} for name, of in found.items()}
 
@@ -191,7 +197,19 @@ def _mix(ways: Sequence[Way], weights: dict[str, float], target: Target, setting
     draws = np.empty(settings.draws)
     for _, forecast, numbers in parts:
         draws[numbers] = forecast.draws
-    return replace(first, value=value, draws=draws)
+    return replace(first, value=value, draws=draws, doubts=_joined(parts, share))
+
+
+def _joined(parts: Sequence[tuple[Way, Forecast, Numbers]], share: NDArray[np.float64]) -> tuple[str, ...]:
+    """Give the heaviest way's doubts, and those of other kinds that ways of some weight have."""
+    found: list[str] = []
+    if all(way.role in LAWLESS for way, _, _ in parts):
+        found.append("no law could be fitted: the largest run and the runs' mean stand in, whatever the target")
+    for i, (_, forecast, _) in enumerate(parts):
+        if i == 0 or share[i] >= WEIGHT_SAID:
+            kinds = {doubt.partition(":")[0] for doubt in found}
+            found += [doubt for doubt in forecast.doubts if doubt.partition(":")[0] not in kinds]
+    return tuple(dict.fromkeys(found))
 
 
 def _forecasts(

@@ -21,7 +21,6 @@ COMPONENTS = 3  # the paper's default
 EDGE = 0.005  # nearest to 0 or 1 that a score's log-odds are taken
 RIDGE, EFFECT = 1.0, 1.0  # chosen inside the fit rows of obsscaling (benchmarks/observational.py)
 FEWEST = 6  # models
-MUCH_IMPUTED = 0.1
 OUTSIDE = 0.25  # of the models' range, beyond which a capability counts as extrapolated
 
 
@@ -185,8 +184,8 @@ def _target(row: Mapping[str, object], law_N: str) -> Target:
 def _doubts_of_models(known: Array, value: Array, family: Sequence[str], name: str) -> list[str]:
     doubts = [*constant_doubt(value, name), *singles_doubt(family)]
     share = float(np.isnan(known).mean())
-    if share > MUCH_IMPUTED:
-        doubts.append(f"imputed: {share:.0%} of the models' benchmark scores are missing and were filled in")
+    if share > 0:
+        doubts.append(f"imputed: {100 * share:.2g} % of the models' benchmark scores are missing and were filled in")
     return doubts
 
 

@@ -16,6 +16,7 @@ from foretell.laws import Law
 from foretell.laws.law import Coefficient
 from foretell.methods.item_clusters import FEWEST_ITEMS, RADIUS, Clusters, clusters_of
 from foretell.methods.item_outcomes import ItemOutcomes
+from foretell.methods.linkfit import falls_with
 from foretell.table import Metric, Points
 
 Array = NDArray[np.float64]
@@ -134,6 +135,12 @@ class ClusterScaling:
         low, high = np.nanmin(np.where(known, rate, np.inf), axis=1), np.nanmax(np.where(known, rate, -np.inf), axis=1)
         if same := int(np.sum((low == high) & (known.sum(axis=1) > 1))):
             doubts.append(f"items that never change: {same} of {total} have one pass rate on every model")
+        score = self.outcomes.score
+        if falls_with(np.log(self.outcomes.C), score):
+            doubts.append(
+                f"gets worse with compute (inverse scaling): the models score {score[0]:.1%} to {score[-1]:.1%}; a "
+                "group's curve can only rise"
+            )
         if holes := int((~known).sum()):
             doubts.append(f"missing: {holes} of {rate.size} outcomes were not measured; scores are means of the others")
         if never := int((~known).all(axis=1).sum()):

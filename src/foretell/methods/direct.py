@@ -107,8 +107,9 @@ class Direct:
             doubts.append(f"the chance level of {points.metric.name} is not known: 0 was taken")
             metric = points.metric.model_copy(update={"chance": 0.0})
             points = replace(points, metric=metric, inputs={**points.inputs, "chance": np.zeros(len(points))})
-        if not has_signal(replace(points, inputs={**points.inputs, "L": -np.log(points.input("C"))})):
-            flat = fit(LAWS["flat"], points, objective="gaussian@linear", starts=1, seed=settings.seed)
+        over_compute = replace(points, inputs={**points.inputs, "L": -np.log(points.input("C"))})
+        if not has_signal(over_compute):
+            flat = fit(LAWS["flat"], over_compute, objective="gaussian@linear", starts=1, seed=settings.seed)
             return flat, (*doubts, *link_doubts(flat, 0.0))
         recipe = self.recipe
         if recipe == "binomial" and np.isnan(points.items).any():

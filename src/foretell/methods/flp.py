@@ -23,6 +23,7 @@ from foretell.table import Metric, Observations, Points
 Array = NDArray[np.float64]
 
 EMERGED = 0.05  # above chance: only such checkpoints enter stage 2 (paper, stage 2)
+SAME_C = 1e-6  # relative: compute that differs by rounding is one
 FEWEST_EMERGED = 3  # rows: one more than the line has coefficients
 LINK_STARTS = 2  # a least-squares line has one minimum, and Newton's first step lands in it
 ANOTHER_COUNT = 0.05  # by which compute may differ from 6ND before a target without C is doubted
@@ -89,6 +90,11 @@ class Flp:
         law = LAWS["power-C"] if self.floor else POWER
         if (points.value <= 0).any():
             raise FitError(f"{points.metric.name} has values ≤ 0, which no power law in compute gives")
+        if np.ptp(np.log(points.input("C"))) < SAME_C:
+            raise FitError(
+                f"all {len(points)} rows of {points.metric.name} are of one compute, {points.input('C')[0]:.3g} FLOP: "
+                "how the loss falls with it cannot be told; train another size or horizon"
+            )
         return fit(law, points, objective="gaussian@log", starts=settings.starts, seed=settings.seed)
 
     def _chain(
@@ -147,7 +153,7 @@ def _fit_line(training: Observations, loss: str, metric: Metric, settings: Setti
     elif settings.draws and "coefficients" in settings.parts:
         made = resample_runs(made, settings.draws, seed=settings.seed)
     if law.name == "linear" and made.coefficients["w1"] > 0:
-        doubts.append(f"{metric.name} gets worse as {loss} falls: the line is carried on as it is")
+        doubts.append(f"{metric.name} gets worse as {loss} falls (inverse scaling): the line is carried on as it is")
     return made, doubts
 
 

@@ -11,7 +11,7 @@ from foretell.errors import UnknownName
 from foretell.fitting import Fit, fit
 from foretell.forecast import Settings
 from foretell.laws import LAWS, Coefficient, Law
-from foretell.methods.linkfit import LINK_STARTS, has_signal, link_rows
+from foretell.methods.linkfit import LINK_STARTS, has_signal, link_rows, worsens
 from foretell.table import Metric, Observations, Points
 
 Array = NDArray[np.float64]
@@ -166,9 +166,3 @@ def link_doubts(made: Fit, measured: Points) -> list[str]:
                 "their scatter"
             )
     return found
-
-
-def worsens(points: Points) -> bool:
-    """Say whether accuracy falls as the loss falls, over the ends of the runs."""
-    upside = replace(points, value=1.0 - points.value)
-    return has_signal(upside)

@@ -51,6 +51,8 @@ INNER = (0.5, 0.7)  # of the part seen: where hold-outs inside it end
 FAMILY_FLOOR = 0.08  # least width of what a family teaches, in log units
 END_SHARE = 0.005  # of the planned steps, whose mean is one measurement: of a validation curve that is one reading
 BIN = 64  # steps of a moving rate that are taken together
+RISEN = 0.01  # of its lowest: the noise of a validation loss is a fifth of it
+STRETCHES = 20  # medians of so many parts of a curve are compared: one spike is no rise
 STARTS = (0.25, 0.46, 0.8)  # alpha at which a descent begins
 
 
@@ -329,12 +331,23 @@ def _growth(part: PartCurve, lent: Lent) -> float:
     return float(np.sqrt(np.mean(squares)))
 
 
+def risen(loss: Array) -> str:
+    """Say by how much the last losses lie above the lowest before them, where that is over RISEN; else nothing."""
+    medians = [float(np.median(stretch)) for stretch in np.array_split(loss, min(STRETCHES, len(loss)))]
+    above = medians[-1] / min(medians) - 1.0
+    if above <= RISEN:
+        return ""
+    return f"non-monotone: the loss measured last lies {above:.1%} above its lowest; a curve that only falls was fitted"
+
+
 def _doubts(part: PartCurve, made: _Fitted, lent: Lent) -> list[str]:
     doubts = []
     seen = part.schedule.drops[part.schedule.warmup : int(part.step[-1])]
     coming = part.schedule.drops[int(part.step[-1]) :]
     if coming.size and coming.sum() > 2 * max(0.0, seen[seen > 0].sum()):
         doubts.append("most of the annealing is still to come: what it gains is lent, not seen")
+    if rise := risen(part.loss):
+        doubts.append(rise)
     if part.share < 0.1:
         doubts.append(f"only {part.share:.0%} of the run has been seen")
     if not part.schedule.anneals:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from foretell.errors import MethodError
 from foretell.forecast import Settings
 from foretell.methods.itemfit import ItemFit, fit_items
+from foretell.methods.linkfit import falls_with
 from foretell.table import Metric, Observations
 from foretell.table.itemgrid import ItemGrid
 from foretell.table.items import Items
@@ -69,6 +70,11 @@ def fit_item_link(items: Items, training: Observations, loss: str, metric: Metri
         doubts.append(
             f"at or below chance: the runs score {accuracy.min():.1%} to {accuracy.max():.1%}, chance is "
             f"{metric.chance:.1%}"
+        )
+    if falls_with(-value[both], accuracy):
+        doubts.append(
+            f"gets worse as the loss falls (inverse scaling): the runs score {accuracy.min():.1%} to "
+            f"{accuracy.max():.1%}; an item's curve can only rise"
         )
     made = fit_items(kept, value[both], metric.chance or 0.0)
     return ItemLink(made, (*doubts, *made.doubts()))

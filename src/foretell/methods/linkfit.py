@@ -107,11 +107,21 @@ def has_signal(points: Points) -> bool:
     if len(ends) < FEWEST_FOR_SLOPE:  # too few runs: every checkpoint must do
         ends = np.arange(len(points))
     x, y = points.input("L")[ends], points.value[ends]
-    if len(ends) < FEWEST_FOR_SLOPE or np.ptp(x) == 0 or np.ptp(y) == 0:
+    return falls_with(x, y)
+
+
+def falls_with(x: Array, share: Array) -> bool:
+    """Say whether a share falls surely as x rises: by SLOPE_T standard errors, over FEWEST_FOR_SLOPE rows at least."""
+    if len(x) < FEWEST_FOR_SLOPE or np.ptp(x) == 0 or np.ptp(share) == 0:
         return False
-    r = float(np.corrcoef(x, y)[0, 1])
-    t = -r * np.sqrt((len(ends) - 2) / max(1.0 - r * r, 1e-12))
-    return bool(t > SLOPE_T)
+    r = float(np.corrcoef(x, share)[0, 1])
+    return bool(-r * np.sqrt((len(x) - 2) / max(1.0 - r * r, 1e-12)) > SLOPE_T)
+
+
+def worsens(points: Points) -> bool:
+    """Say whether accuracy falls as the loss falls, over the ends of the runs."""
+    upside = replace(points, value=1.0 - points.value)
+    return has_signal(upside)
 
 
 def link_doubts(made: Fit, loss: float) -> list[str]:
@@ -121,6 +131,11 @@ def link_doubts(made: Fit, loss: float) -> list[str]:
         chance = made.points.metric.chance
         named = "" if chance is None else f"; chance is {chance:.1%}"
         scores = f"({measured.min():.1%} to {measured.max():.1%}{named})"
+        if worsens(made.points.take(~made.points.known)):
+            return [
+                f"gets worse as the loss falls (inverse scaling): accuracy {scores}; "
+                "the forecast stays at the runs' mean, and may fall further"
+            ]
         return [
             f"no signal yet: accuracy {scores} does not rise as the loss falls over these runs; "
             "the forecast stays at their mean, and the task may still emerge"

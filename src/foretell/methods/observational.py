@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foretell.errors import FitError, MethodError
+from foretell.fitting.doubts import HEAVY_REACH
 from foretell.forecast import Forecast, Settings, Target, reach_of
 from foretell.methods.capability_regression import (
     COMPONENTS,
@@ -30,7 +31,6 @@ Through = Literal["own", "components"]
 
 FEWEST = 6  # models
 MOST_HOLES = 0.5  # of a benchmark's scores, beyond which it is no part of the capabilities
-MUCH_IMPUTED = 0.1
 # Chosen inside the fit rows of obsscaling (benchmarks/observational.py): the ridge on the common slope, and how hard
 # a family's shift and its own slope in ln C are pulled to nothing. The average of both members is the forecast.
 RIDGE, EFFECT, SLOPE = 0.1, 3.0, 10.0
@@ -98,7 +98,10 @@ class Observational:
                 own = [*doubts, *_target_doubts(families[i], of_points, outside[i])]
                 metric, scale = training.metrics[name], self.scales.get(name)
                 finish = forecast_of_shares(shares, i, target, metric, scale, self.name, settings)
-                made.append(finish(reach_of(points, target), tuple(own)))
+                reach = reach_of(points, target)
+                if reach > HEAVY_REACH:
+                    own.append(f"heavy extrapolation: {reach:.1f} decades of compute beyond the data")
+                made.append(finish(reach, tuple(own)))
         return made
 
     def _rows(self, training: Observations, name: str) -> tuple[Points, Array, list[str]]:
@@ -147,8 +150,8 @@ class Observational:
         uncertain = "coefficients" in settings.parts
         member = Member(known, new, COMPONENT_RIDGE, target_draws=np.stack(draws, axis=2) if uncertain else None)
         share = float(np.isnan(scores[some][:, full]).mean())
-        imputed = f"imputed: {share:.0%} of the models' benchmark scores are missing and were filled in"
-        doubts = [imputed] if share > MUCH_IMPUTED else []
+        imputed = f"imputed: {100 * share:.2g} % of the models' benchmark scores are missing and were filled in"
+        doubts = [imputed] if share > 0 else []
         if not full.all():
             left = ", ".join(name for name, has in zip(sorted(chosen), full.tolist(), strict=True) if not has)
             doubts.append(f"left out of the capabilities, being missing on most models: {left}")

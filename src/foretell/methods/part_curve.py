@@ -138,6 +138,12 @@ def read_part_curve(
                 raise SourceError(f"{file} has no column {what}; found: {', '.join(found) or 'none'}")
             places[what] = known[0]
         read = [[(row[places[what]] or "").strip() for what in COLUMNS] for row in rows]
+        written = [[float(cell) for cell in row if cell] for row in read]
+        if bad := [row for row, numbers in zip(read, written, strict=True) if np.isnan(numbers).any()]:
+            raise SourceError(
+                f"{file} has {len(bad)} rows with a written nan (first: {', '.join(bad[0])}): the run diverged there; "
+                "forecast it up to that step, and leave a loss that is yet to come empty"
+            )
         table = np.array([[float(cell) if cell else np.nan for cell in row] for row in read], dtype=np.float64)
     except UnicodeDecodeError as error:
         raise SourceError(not_utf8(error, str(file))) from None

@@ -80,6 +80,7 @@ def fit_pass_at_k(attempts: Sequence[Attempts], ks: Sequence[int]) -> PassLaw:
     if len(rows) <= COEFFICIENTS:
         raise FitError(
             f"{len(rows)} shares cannot carry the {COEFFICIENTS} coefficients of the pass@k law; add runs or other k"
+            + (f"; left out, as 0 and 1 have no such logarithm: {'; '.join(left_out[:3])}" if left_out else "")
         )
     x, y, z = np.array(rows).T
     if np.ptp(x) == 0 or np.ptp(y) == 0:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from foretell.errors import MethodError
 from foretell.forecast import Settings
 from foretell.methods.family_curve import Kin, Rest, kin_of, rest_of
-from foretell.methods.in_progress import Lent, Outlook, family_of, outlook, watch
+from foretell.methods.in_progress import Lent, Outlook, family_of, outlook, risen, watch
 from foretell.methods.leaving import Watch
 from foretell.methods.leaving import watch as watch_curve
 from foretell.methods.part_curve import Decay, PartCurve, carried_on, curves_of_study
@@ -68,6 +68,7 @@ def _by_kin(
         return _ended(run.name, last, length, settings), tested
     rest = rest_of(run, share, kin, end=end)
     doubts = _doubts(rest, rest_of(run, share, kin), end, share)
+    doubts += [rise] if (rise := risen(np.exp(run.log_loss[seen]))) else []
     made = Outlook(
         run.name, share, rest.share * length, np.exp(rest.log_loss), rest.draws(settings.draws, settings.seed), 0.0,
         doubts=tuple(doubts), axis="D",

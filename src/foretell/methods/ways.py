@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from foretell.fitting import Fit, fit
-from foretell.forecast import Forecast, Settings, Target, reach_of, within_limits
+from foretell.fitting import Fit, fit, reach_doubts
+from foretell.forecast import Forecast, Settings, Target, ranges_of, reach_of, within_limits
 from foretell.forecast.from_fit import forecast_from_fit, with_draws
 from foretell.laws import LAWS
 from foretell.methods.lossfit import AUTO
@@ -19,6 +19,7 @@ from foretell.table import Points
 
 LOSS_LAWS = (AUTO, "chinchilla", "chinchilla-tied")
 # loss, law, link, with the ideal point or without: the shared loss, or the task's own bits per byte where there are any
+LAWLESS = ("the largest run", "the runs' mean")  # ways that know no law
 SHARED_PATHS = (
     (AUTO, "sigmoid", True), (AUTO, "sigmoid", False), (AUTO, "sigmoid-floor", False), (AUTO, "sigmoid-fixed", False),
     ("chinchilla", "sigmoid", True), ("chinchilla", "sigmoid", False), (AUTO, "linear", False),
@@ -115,8 +116,8 @@ def _without_loss(pieces: Pieces, metric: str, method: str) -> list[Way]:
         )
 
     lawless = [
-        constant("the largest run", points.largest_value),
-        constant("the runs' mean", float(points.value.mean())),
+        constant(LAWLESS[0], points.largest_value),
+        constant(LAWLESS[1], float(points.value.mean())),
     ]
     if pieces.training.metrics[metric].unit == "error":  # the direct law is of accuracies
         return lawless
@@ -133,6 +134,6 @@ def _constant(settings: Settings, points: Points, target: Target, value: float, 
     metric = points.metric
     spread = np.sqrt(value * (1.0 - value) / metric.items) if metric.items and "noise" in settings.parts else 0.0
     draws = value + spread * np.random.default_rng([settings.seed, 4]).normal(size=settings.draws)
-    return Forecast(
-        target, metric, method, value, within_limits(metric, draws), settings.parts, reach_of(points, target)
-    )
+    reach = reach_of(points, target)
+    doubts = reach_doubts(reach, {"N": target.N, "D": target.D}, ranges_of(points))
+    return Forecast(target, metric, method, value, within_limits(metric, draws), settings.parts, reach, tuple(doubts))

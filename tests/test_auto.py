@@ -170,3 +170,12 @@ def test_too_few_runs_are_told_of_the_runs_given_and_not_of_a_hold_out_among_the
     made = ladder(sizes=(1e8, 2e8, 4e8), multiples=(1.0,), tasks={"quiz/acc": lambda loss: 1 / (1 + np.exp(loss - 3))})
     with pytest.raises(FitError, match="3 rows of c4/loss cannot carry"):
         method_named("auto").forecast(made, [Target(1e9, 2e10)], ["quiz/acc"], QUICK)
+
+
+def test_accuracies_without_any_loss_are_forecast_straight_from_N_and_D():
+    whole = ladder(held_out=[(7e9, 1e12)], tasks={"arc/acc": lambda L: 0.25 + 0.6 / (1.0 + np.exp(3.0 * (L - 2.4)))})
+    bare = whole.only_metrics(["arc/acc"])
+    (made,) = method_named("auto").forecast(bare, held_out_targets(bare), ["arc/acc"], Settings(draws=60, starts=16))
+    (measured,) = whole.held_out().metric("arc/acc").value
+    assert made.value == pytest.approx(measured, abs=0.05)
+    assert "direct" in made.reason

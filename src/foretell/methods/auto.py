@@ -53,7 +53,7 @@ class Auto:
         alike = _alike(training, metrics)
         shared = self._shared(training, alike, settings)
         own = {f"{name.rsplit('/', 1)[0]}/bpb" for name in shared} & set(training.metrics)
-        pieces = Pieces(training, {*alike, *shared.values(), *own}, settings)
+        pieces = Pieces(training, {*alike, *filter(None, shared.values()), *own}, settings)
         errors = self._errors(pieces, alike, shared)
         weighed: dict[str, tuple[list[Way], dict[str, float]]] = {}
         for name in metrics:
@@ -68,16 +68,21 @@ class Auto:
             made += [replace(_mix(ways, weights, target, settings), reason=reason) for target in targets]
         return made
 
-    def _shared(self, training: Observations, metrics: Sequence[str], settings: Settings) -> dict[str, str]:
+    def _shared(self, training: Observations, metrics: Sequence[str], settings: Settings) -> dict[str, str | None]:
+        """Name the loss that leads to each share; none where a study holds no loss."""
         shares = [metric for name in metrics if (metric := training.metric_named(name)).is_share]
+        if self.intermediate == AUTO and not any(metric.is_loss for metric in training.metrics.values()):
+            return dict.fromkeys(metric.name for metric in shares)
         return {m.name: choose_intermediate(training, m, self.intermediate, settings) for m in shares}
 
-    def _ways(self, pieces: Pieces, metric: str, shared: dict[str, str]) -> list[Way]:
+    def _ways(self, pieces: Pieces, metric: str, shared: dict[str, str | None]) -> list[Way]:
         if metric in shared:
             return share_ways(pieces, metric, shared[metric], self.name)
         return loss_ways(pieces, metric, self.name)
 
-    def _errors(self, whole: Pieces, metrics: Sequence[str], shared: dict[str, str]) -> dict[str, dict[str, float]]:
+    def _errors(
+        self, whole: Pieces, metrics: Sequence[str], shared: dict[str, str | None]
+    ) -> dict[str, dict[str, float]]:
         """Give for each metric the mean |error| of each way over the hold-outs inside the training runs."""
         training = whole.training
         quick = replace(whole.settings, draws=0, starts=min(whole.settings.starts, HOLD_OUT_STARTS))

@@ -63,8 +63,13 @@ def loss_ways(pieces: Pieces, metric: str, method: str) -> list[Way]:
     return [way(law) for law in LOSS_LAWS]
 
 
-def share_ways(pieces: Pieces, metric: str, shared: str, method: str) -> list[Way]:
-    """List the ways to a share: through a shared loss, the task's own loss, straight from N and D, or no law at all."""
+def share_ways(pieces: Pieces, metric: str, shared: str | None, method: str) -> list[Way]:
+    """List the ways to a share: through a shared loss, the task's own loss, straight from N and D, or no law at all.
+
+    Without a shared loss those that need none.
+    """
+    if shared is None:
+        return _without_loss(pieces, metric, method)
     own = f"{metric.rsplit('/', 1)[0]}/bpb"
     paths = [Path(shared, *rest) for rest in SHARED_PATHS]
     if own in pieces.training.metrics and own != shared:

@@ -307,14 +307,16 @@ def summary(study: Observations) -> dict[str, Any]:
 
 
 def _read(kind: str, path: str | Path, output: Path, as_json: bool, options: dict[str, Any]) -> None:
+    from foretell.cli.show import reading
     from foretell.sources import HARNESSES, read, save_harness
     from foretell.table import save_study
 
     source = f"{kind} {path}"
-    if kind in HARNESSES:
-        study = save_harness(HARNESSES[kind](path, **options), output, source=source)
-    else:
-        study = save_study(read(kind, path, **options), output, source=source)
+    with reading(source, quiet=as_json):
+        if kind in HARNESSES:
+            study = save_harness(HARNESSES[kind](path, **options), output, source=source)
+        else:
+            study = save_study(read(kind, path, **options), output, source=source)
     counted = {"study": str(output), **summary(study)}
     if as_json:
         import json

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rich.console import Console
 
     from foretell.forecast import Forecast
@@ -47,6 +49,30 @@ def working(message: str, *, quiet: bool) -> Iterator[None]:
         return
     with console(stderr=True).status(message):
         yield
+
+
+@contextmanager
+def reading(what: str, *, quiet: bool) -> Iterator[None]:
+    """Show on the error stream which file is read, how many there were, and how far a long one is."""
+    from rich.markup import escape
+
+    from foretell.sources.guard import telling
+
+    err = console(stderr=True)
+    if quiet or not err.is_terminal:
+        yield
+        return
+    files = 0
+    with err.status(escape(f"reading {what}")) as status:
+
+        def tell(path: Path, line: int) -> None:
+            nonlocal files
+            files += line == 0
+            at = f", line {line:,}" if line else ""
+            status.update(escape(f"reading {what}: file {files:,}, {path.name}{at}"))
+
+        with telling(tell):
+            yield
 
 
 def rounded(value: float, error: float) -> str:

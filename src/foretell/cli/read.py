@@ -351,7 +351,7 @@ def _show(counted: dict[str, Any]) -> None:
         facts.add_row(unit, shown)
     holes = sum(metric["holes"] for metric in counted["metrics"].values())
     facts.add_row("holes", f"{holes} values not measured")
-    console = Console(highlight=False, soft_wrap=True, markup=False)
+    console = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
     console.print(facts)
     for note in counted["notes"]:
         console.print(f"note: {note}")

@@ -17,12 +17,15 @@ if TYPE_CHECKING:
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Make a console; wide enough for a table when the output is no terminal."""
+    """Make a console; wide enough for a table when the output is no terminal.
+
+    Names are printed as they are: brackets in them, as in `task[strict-match]/acc`, are no markup.
+    """
     from rich.console import Console
 
-    made = Console(stderr=stderr, highlight=False)
+    made = Console(stderr=stderr, highlight=False, markup=False, emoji=False)
     if not made.is_terminal:
-        made = Console(stderr=stderr, highlight=False, width=140, soft_wrap=True)
+        made = Console(stderr=stderr, highlight=False, markup=False, emoji=False, width=140, soft_wrap=True)
     return made
 
 
@@ -47,7 +50,9 @@ def working(message: str, *, quiet: bool) -> Iterator[None]:
     if quiet:
         yield
         return
-    with console(stderr=True).status(message):
+    from rich.markup import escape
+
+    with console(stderr=True).status(escape(message)):
         yield
 
 
@@ -122,7 +127,7 @@ def print_doubts(doubts: Sequence[tuple[str, str]]) -> None:
     for doubt, subjects in about.items():
         named = list(dict.fromkeys(subjects))
         of = ", ".join(named[:3]) + (f" and {len(named) - 3} more" if len(named) > 3 else "")
-        out.print("  [yellow]doubt[/] ", end="")
+        out.print("  doubt ", style="yellow", end="")
         out.print(f"{doubt} ({of})" if of else doubt, markup=False)
 
 

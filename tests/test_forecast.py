@@ -233,3 +233,12 @@ def test_an_unknown_method_law_or_option_is_told():
 
 def test_the_package_offers_what_a_notebook_needs():
     assert foretell.target("7B", "4T") == api.target("7B", "4T")
+
+
+def test_one_target_and_one_metric_need_no_list():
+    study = ladder(noise=0.01)
+    settings = Settings(draws=20)
+    listed = api.predict(study, [TARGET], ["c4/loss"], settings=settings)
+    alone = api.predict(study, TARGET, "c4/loss", settings=settings)
+    assert [f.value for f in alone] == [f.value for f in listed]
+    assert api.metrics_of(study, "c4/loss") == ["c4/loss"]

@@ -1,6 +1,7 @@
 """What makes no sense on the command line is refused with a short message, before anything is spent."""
 
 import sys
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -238,3 +239,32 @@ def test_the_closeness_of_a_goal_is_finite():
 
     with pytest.raises(MethodError, match="closeness is nan"):
         Goal(1e6, 1e9, {"a/loss": 1.0}, Pools({}), None, closeness=float("nan"))
+
+
+@pytest.mark.parametrize("name", ["task[strict-match]/acc", "[/x]/acc", "a:smile:/acc"])
+def test_brackets_in_a_name_are_printed_as_they_are(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rows = [(N, N * M) for N in (6e7, 1.2e8, 2.5e8, 5e8, 1e9) for M in (20, 50, 100)]
+    losses = [1.7 + 400 / N**0.34 + 410 / D**0.28 for N, D in rows]
+    lines = [
+        f"[red]{k},[/bold],{N},{D},{loss:.5f},{0.25 + 0.7 / (1 + 2.718 ** (6 * (loss - 2.7))):.4f}"
+        for k, ((N, D), loss) in enumerate(zip(rows, losses, strict=True))
+    ]
+    Path("t.csv").write_text("\n".join(["m,fam,n,d,loss,acc", *lines]) + "\n")
+    loss = name.replace("/acc", "/loss")
+    lines = [
+        ["read", "table", "t.csv", "--run", "m", "--N", "n", "--D", "d", "--family", "fam", "-o", "s",
+         "--metric", f"{loss}=loss", "--unit", f"{loss}=nats/token", "--metric", f"{name}=acc", "--unit", f"{name}=accuracy"],
+        ["predict", "s", "-N", "2B", "-D", "40B", "--draws", "40"],
+        ["backtest", "s", "--metric", loss, "--draws", "30"],
+        ["fit", "s", "--law", "chinchilla", "--metric", loss],
+        ["seal", "s", "-N", "2B", "-D", "40B", "--draws", "40", "-o", "f.json"],
+        ["rank", "s"],
+    ]  # fmt: skip
+    for line in lines:
+        done = CliRunner().invoke(app, line, env={"COLUMNS": "200"})
+        if done.exception is not None:  # a rank may find too few runs, and says so
+            assert line[0] == "rank", done.exception
+            assert isinstance(done.exception, ForetellError)
+        elif line[0] != "rank":
+            assert (loss if line[0] in ("backtest", "fit") else name) in done.output, line

@@ -1,6 +1,7 @@
 """Records that every_eval_ever's converter made of harness files tell what these files do."""
 
 import json
+import re
 import shutil
 
 import pytest
@@ -64,3 +65,12 @@ def test_what_is_no_record_is_refused(tmp_path, text, said):
     (tmp_path / "a.json").write_text(text)
     with pytest.raises(SourceError, match=said):
         read_every_eval_ever(tmp_path / "a.json", tokens_per_step=1)
+
+
+@pytest.mark.parametrize("score", ["NaN", '"high"', "null"])
+def test_a_score_that_is_no_number_is_counted(tmp_path, score):
+    shutil.copytree(FOLDER / "toy_all", tmp_path / "toy_all")
+    file = sorted(tmp_path.rglob("*.json"))[0]
+    file.write_text(re.sub(r'"score": [\d.]+', f'"score": {score}', file.read_text()))
+    notes = read_every_eval_ever(tmp_path, tokens_per_step=1000).notes
+    assert "1 scores are no finite numbers; left out" in notes

@@ -109,3 +109,16 @@ def test_a_wrong_rate_is_refused(tmp_path):
             ["read", "wandb", str(tmp_path), "--tokens-per-step", "many", "-o", str(tmp_path / "s")],
             catch_exceptions=False,
         )
+
+
+def test_a_terminal_is_shown_which_file_is_read_and_how_far(tmp_path):
+    rows = "".join(f"{step},{4 - step / 1e5:.5f},{step}000\n" for step in range(1, 5001))
+    (tmp_path / "[red]60M.csv").write_text("_step,train/loss,tokens_seen\n" + rows)
+    (tmp_path / "sizes.csv").write_text("run,N\n[red]60M,60M\n")
+    words = ["read", "wandb", str(tmp_path / "[red]60M.csv"), "--runs", str(tmp_path / "sizes.csv")]
+    words += ["--tokens-per-step", "1K", "-o", str(tmp_path / "s")]
+    shown = CliRunner().invoke(app, words, env={"FORCE_COLOR": "1"}, catch_exceptions=False).stderr
+    assert "reading wandb" in shown
+    assert "file 2, [red]60M.csv, line 4,096" in re.sub(r"\x1b\[[0-9;]*m|\s*\n\s*", "", shown)
+    plain = CliRunner().invoke(app, words, catch_exceptions=False)
+    assert not plain.stderr

@@ -337,3 +337,12 @@ def test_a_models_name_leads_to_no_file_outside(copy, tmp_path):
         file.write_text(json.dumps(content))
     with pytest.raises(SourceError, match="is not known"):
         read_lm_eval(copy, checkpoints=tmp_path / "models")
+
+
+@pytest.mark.parametrize("kept", [0, 3])
+def test_samples_cut_off_between_two_lines_are_told_of(copy, kept):
+    file = next((copy / "small__checkpoint-100").glob("samples_toy_mc*"))
+    file.write_text("".join(file.read_text().splitlines(keepends=True)[:kept]))
+    told = [note for note in read_lm_eval(copy, tokens_per_step=1000).notes if "cut off" in note]
+    assert len(told) == 1
+    assert f"holds {kept} samples of toy_mc, its result is of 6" in told[0]

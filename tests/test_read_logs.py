@@ -119,3 +119,17 @@ def test_what_is_no_log_is_refused_with_its_file(tmp_path, read, name, text, sai
     (tmp_path / name).write_text(text)
     with pytest.raises(SourceError, match=said):
         read(tmp_path, tokens_per_step=1)
+
+
+def test_losses_that_are_all_nan_are_not_said_to_be_missing(tmp_path):
+    text = (FIXTURES / "torchtitan/debug-8M.log").read_text()
+    (tmp_path / "debug-8M.log").write_text(re.sub(r"loss: +[\d.]+", "loss:  nan", text))
+    with pytest.raises(SourceError, match="12 of keys in the metric map are no finite numbers"):
+        read_torchtitan(tmp_path, tokens_per_step=8192)
+
+
+def test_what_levanter_counts_its_parameters_by_is_no_unknown_key(tmp_path):
+    summary = {"_step": 5, "parameter_count": 1e8, "throughput/total_tokens": 1e9, "eval/c4_en/loss": 3.2, "odd": 1.0}
+    line = {"config": {"run_name": "d512"}, "summary": summary}
+    (tmp_path / "tracker_metrics.jsonl").write_text(json.dumps(line))
+    assert read_levanter(tmp_path).notes == ("1 keys are not in the metric map and were left out: odd",)

@@ -303,3 +303,29 @@ def test_a_toml_map_that_cannot_be_used_is_told(file, tmp_path, text, match):
 def test_an_unknown_source_suggests_the_known():
     with pytest.raises(UnknownName, match="no source is called 'olmo'; did you mean olmo-core or olmo-ladder"):
         read("olmo", "x")
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        "n IN (SELECT n FROM read_csv('{other}'))",
+        "n IN (\tfrom read_csv('{other}'))",
+        "EXISTS (/**/ WITH a AS (FROM read_csv('{other}')) TABLE a)",
+    ],
+)
+def test_a_condition_reads_no_other_file(tmp_path, condition):
+    for name in ("runs.csv", "other.csv"):
+        (tmp_path / name).write_text("m,n,d,loss\na,1e6,1e8,3\nb,2e6,2e8,2.8\n")
+    condition = condition.format(other=tmp_path / "other.csv")
+    columns = {"run": ["m"], "N": "n", "D": "d", "metric": ["c4/loss=loss"]}
+    with pytest.raises(TableError, match="holds a query"):
+        read_table(tmp_path / "runs.csv", where=condition, **columns)
+    with pytest.raises(TableError, match="holds a query"):
+        read_table(tmp_path / "runs.csv", **columns).where(condition)
+
+
+def test_words_of_a_query_may_stand_in_a_conditions_texts(tmp_path):
+    (tmp_path / "runs.csv").write_text("m,n,d,loss\nselect (from --,1e6,1e8,3\nb,2e6,2e8,2.8\n")
+    columns = {"run": ["m"], "N": "n", "D": "d", "metric": ["c4/loss=loss"]}
+    study = read_table(tmp_path / "runs.csv", where="m = 'select (from --'", **columns)
+    assert study.runs["name"].to_list() == ["select (from --"]

@@ -43,7 +43,7 @@ const watch = (page, told) => {
     await page.addScriptTag({ content: axe });
     const found = await page.evaluate(() => window.axe.run());
     for (const fault of found.violations) told.faults.push({ look, id: fault.id, impact: fault.impact, nodes: fault.nodes.slice(0, 3).map(n => n.html.slice(0, 160)) });
-    told.checks[`${look} scrolls sideways`] = await page.evaluate(() => document.documentElement.scrollWidth > innerWidth);
+    told.checks[`${look} scrolls sideways`] = await page.evaluate(width => document.documentElement.scrollWidth > width, options.viewport.width); // a phone's innerWidth grows with the page
     await page.screenshot({ path: path.join(out, `${look}.png`), fullPage: look !== "phone" });
     await context.close();
   }

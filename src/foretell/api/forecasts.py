@@ -54,6 +54,7 @@ def metrics_of(observations: Observations, wanted: Sequence[str] = ()) -> list[s
     Without accuracies, every loss; without those, every metric. Raises UnknownName for a metric that is not there.
     """
     known = observations.metrics
+    wanted = [wanted] if isinstance(wanted, str) else wanted
     if wanted:
         as_task = [f"{name}/acc" if name not in known and f"{name}/acc" in known else name for name in wanted]
         return [observations.metric_named(name).name for name in as_task]
@@ -66,15 +67,15 @@ def metrics_of(observations: Observations, wanted: Sequence[str] = ()) -> list[s
 
 def predict(
     observations: Observations,
-    targets: Sequence[Target] = (),
-    metrics: Sequence[str] = (),
+    targets: Target | Sequence[Target] = (),
+    metrics: str | Sequence[str] = (),
     *,
     method: str | Method = DEFAULT,
     settings: Settings | None = None,
     failures: list[str] | None = None,
     **options: Any,
 ) -> Forecasts:
-    """Forecast metrics of targets, with every part of the interval that `settings` asks for.
+    """Forecast metrics of targets (or of one), with every part of the interval that `settings` asks for.
 
     Without targets, the runs that are held out are forecast; without metrics, every task. `options` are the method's
     own. Where several metrics are asked for, those that cannot be forecast are written to `failures`; raises the first
@@ -82,7 +83,7 @@ def predict(
     """
     chosen = method_named(method, **options) if isinstance(method, str) else method
     how = settings or Settings()
-    aims = list(targets) or held_out_targets(observations)
+    aims = ([targets] if isinstance(targets, Target) else list(targets)) or held_out_targets(observations)
     if not aims:
         raise MethodError("there is no target: give N and D, or a study that holds runs out")
     training = observations.training()

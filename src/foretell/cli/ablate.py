@@ -49,6 +49,8 @@ def ablate(
     Hidden are the runs held out or, without any, the 30 % of most compute.
     For example: foretell ablate study/ --by sizes
     """
+    from rich.markup import escape
+
     from foretell import api
     from foretell.cli.options import method_options
     from foretell.cli.show import console, print_json
@@ -78,7 +80,7 @@ def ablate(
                 by=wanted,
                 method=method,
                 settings=Settings(draws=0, starts=starts, seed=seed),
-                progress=lambda text: status.update(f"ablating: {text}"),
+                progress=lambda text: status.update(escape(f"ablating: {text}")),
                 **method_options(law, link, intermediate),
             )
     written = _draw(made, noises, figure) if figure else []

@@ -51,6 +51,8 @@ def backtest(
     json: AsJson = False,
 ) -> None:
     """Hide the larger runs, forecast them from the smaller, and score errors, coverage and intervals."""
+    from rich.markup import escape
+
     from foretell import api
     from foretell.cli.show import console, print_json
     from foretell.forecast import Settings, parse_parts
@@ -71,7 +73,7 @@ def backtest(
             by=by,
             method=method,
             settings=settings,
-            progress=lambda text: status.update(f"backtesting {text}"),
+            progress=lambda text: status.update(escape(f"backtesting {text}")),
             **options,
         )
     if json:

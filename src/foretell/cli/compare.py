@@ -37,6 +37,8 @@ def compare(
 
     With --on the result is the same; the study's folder must be on a disk that every worker sees.
     """
+    from rich.markup import escape
+
     from foretell import api
     from foretell.cli.show import console, print_json
     from foretell.errors import ExecuteError
@@ -59,7 +61,7 @@ def compare(
             by=by,
             methods=method or [],
             settings=settings,
-            progress=lambda text: status.update(f"comparing {text}"),
+            progress=lambda text: status.update(escape(f"comparing {text}")),
             on=on,
             options=read_options(executor or []),
             folder=study / "jobs" / "compare",

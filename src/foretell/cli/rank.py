@@ -34,6 +34,8 @@ def rank(
     json: AsJson = False,
 ) -> None:
     """Rank validation losses by how well short horizons foretold the long ones through each."""
+    from rich.markup import escape
+
     from foretell import api
     from foretell.cli.show import console, print_json
     from foretell.forecast import Settings, check_level
@@ -58,7 +60,7 @@ def rank(
             floor=floor,
             items=open_items(study),
             settings=settings,
-            progress=lambda text: status.update(f"ranking {text}"),
+            progress=lambda text: status.update(escape(f"ranking {text}")),
         )
     if figure is not None:
         from foretell.report.rank_figure import draw_ranking

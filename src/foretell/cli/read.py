@@ -307,14 +307,16 @@ def summary(study: Observations) -> dict[str, Any]:
 
 
 def _read(kind: str, path: str | Path, output: Path, as_json: bool, options: dict[str, Any]) -> None:
+    from foretell.cli.show import reading
     from foretell.sources import HARNESSES, read, save_harness
     from foretell.table import save_study
 
     source = f"{kind} {path}"
-    if kind in HARNESSES:
-        study = save_harness(HARNESSES[kind](path, **options), output, source=source)
-    else:
-        study = save_study(read(kind, path, **options), output, source=source)
+    with reading(source, quiet=as_json):
+        if kind in HARNESSES:
+            study = save_harness(HARNESSES[kind](path, **options), output, source=source)
+        else:
+            study = save_study(read(kind, path, **options), output, source=source)
     counted = {"study": str(output), **summary(study)}
     if as_json:
         import json
@@ -349,7 +351,7 @@ def _show(counted: dict[str, Any]) -> None:
         facts.add_row(unit, shown)
     holes = sum(metric["holes"] for metric in counted["metrics"].values())
     facts.add_row("holes", f"{holes} values not measured")
-    console = Console(highlight=False, soft_wrap=True, markup=False)
+    console = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
     console.print(facts)
     for note in counted["notes"]:
         console.print(f"note: {note}")

@@ -48,7 +48,6 @@ def score(
 
 def show(verdicts: Sequence[Verdict]) -> None:
     """Print a row a forecast."""
-    from rich.markup import escape
     from rich.table import Table
 
     from foretell.cli.show import console, forecast_cells, percent
@@ -64,9 +63,9 @@ def show(verdicts: Sequence[Verdict]) -> None:
         measured = percent(verdict.measured) if share else f"{verdict.measured:.4g}"
         error = f"{100 * verdict.error:+.1f} pt" if share else f"{100 * verdict.relative_error:+.2f} %"
         unit = 100.0 if share else 1.0
-        first = [escape(forecast.target.label), forecast.method] if several else []
+        first = [forecast.target.label, forecast.method] if several else []
         table.add_row(
-            *first, escape(forecast.metric.name), value, escape(interval), measured, error,
+            *first, forecast.metric.name, value, interval, measured, error,
             *("in" if verdict.inside(level) else "out" for level in SEALED_LEVELS),
             f"{unit * verdict.interval_score(0.8):.3g}", f"{unit * verdict.crps:.3g}", f"{verdict.pit:.2f}",
         )  # fmt: skip

@@ -9,18 +9,23 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rich.console import Console
 
     from foretell.forecast import Forecast
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Make a console; wide enough for a table when the output is no terminal."""
+    """Make a console; wide enough for a table when the output is no terminal.
+
+    Names are printed as they are: brackets in them, as in `task[strict-match]/acc`, are no markup.
+    """
     from rich.console import Console
 
-    made = Console(stderr=stderr, highlight=False)
+    made = Console(stderr=stderr, highlight=False, markup=False, emoji=False)
     if not made.is_terminal:
-        made = Console(stderr=stderr, highlight=False, width=140, soft_wrap=True)
+        made = Console(stderr=stderr, highlight=False, markup=False, emoji=False, width=140, soft_wrap=True)
     return made
 
 
@@ -45,8 +50,34 @@ def working(message: str, *, quiet: bool) -> Iterator[None]:
     if quiet:
         yield
         return
-    with console(stderr=True).status(message):
+    from rich.markup import escape
+
+    with console(stderr=True).status(escape(message)):
         yield
+
+
+@contextmanager
+def reading(what: str, *, quiet: bool) -> Iterator[None]:
+    """Show on the error stream which file is read, how many there were, and how far a long one is."""
+    from rich.markup import escape
+
+    from foretell.sources.guard import telling
+
+    err = console(stderr=True)
+    if quiet or not err.is_terminal:
+        yield
+        return
+    files = 0
+    with err.status(escape(f"reading {what}")) as status:
+
+        def tell(path: Path, line: int) -> None:
+            nonlocal files
+            files += line == 0
+            at = f", line {line:,}" if line else ""
+            status.update(escape(f"reading {what}: file {files:,}, {path.name}{at}"))
+
+        with telling(tell):
+            yield
 
 
 def rounded(value: float, error: float) -> str:
@@ -96,7 +127,7 @@ def print_doubts(doubts: Sequence[tuple[str, str]]) -> None:
     for doubt, subjects in about.items():
         named = list(dict.fromkeys(subjects))
         of = ", ".join(named[:3]) + (f" and {len(named) - 3} more" if len(named) > 3 else "")
-        out.print("  [yellow]doubt[/] ", end="")
+        out.print("  doubt ", style="yellow", end="")
         out.print(f"{doubt} ({of})" if of else doubt, markup=False)
 
 

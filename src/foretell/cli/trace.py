@@ -74,6 +74,7 @@ def trace(
 
     Without a study: the ladder that ships, whose models' token losses and readings of texts come with the package.
     """
+
     from foretell.cli.show import console, print_json, working
     from foretell.corpus import open_corpus
     from foretell.errors import CorpusError, StudyError
@@ -182,6 +183,8 @@ def read_texts(
     quiet: bool,
 ) -> Trace:
     """Read noised, decoded and optional texts with every checkpoint."""
+    from rich.markup import escape
+
     from foretell.cli.show import console
     from foretell.trajectory.texts import TextPlan, trace_texts
 
@@ -196,7 +199,7 @@ def read_texts(
             corpus,
             plan,
             device=device,
-            on_checkpoint=lambda one: None if quiet else status.update(f"reading texts with {one.folder.name}"),
+            on_checkpoint=lambda one: None if quiet else status.update(escape(f"reading texts with {one.folder.name}")),
         )
     return replace(made, texts=tuple(curves))
 

@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from foretell.conditions import read_condition
 from foretell.errors import FormulaError, TableError, UnknownName
 from foretell.laws.formula import FUNCTIONS, Formula
 
@@ -154,7 +155,7 @@ def matching(frame: pl.DataFrame, condition: str) -> pl.Series:
         condition, columns, odd, lambda name: '"' + name.replace('"', '""') + '"', skip=(r"'(?:[^']|'')*'",)
     )
     try:
-        predicate = pl.sql_expr(quoted)
+        predicate = read_condition(quoted)
         for name in predicate.meta.root_names():
             if name not in columns:
                 raise UnknownName("column", name, columns)

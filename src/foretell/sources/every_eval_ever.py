@@ -44,7 +44,7 @@ def read_records(
     latest: dict[tuple[int, str], tuple[float, dict[str, Any], Metric]] = {}
     unmapped: set[str] = set()
     samples: list[tuple[HarnessFiles, Path]] = []
-    count = older = 0
+    count = older = holes = 0
     root = Path(path)
     for file in found_files(root, ("*.json",), "records of Every Eval Ever"):
         content = json_document(file)
@@ -67,6 +67,7 @@ def read_records(
         for result in content["evaluation_results"]:
             found = _result(mapping(result), rules, unmapped)
             if found is None:
+                holes += number(mapping(mapping(result).get("score_details")).get("score")) is None
                 continue
             row, metric = found
             key = (id(point), metric.name)
@@ -80,6 +81,8 @@ def read_records(
         raise SourceError(f"{path} holds no record of Every Eval Ever: no JSON there has evaluation_results")
     if older:
         notes.append(f"{older} scores were followed by a later one of the same model; the latest counts")
+    if holes:
+        notes.append(f"{holes} scores are no finite numbers; left out")
     if unmapped:
         notes.append(f"{len(unmapped)} measures are not in the metric map; left out: {some(unmapped, 60)}")
     ordered = sorted(points.values(), key=lambda point: (point.run, point.step or 0.0, point.full))

@@ -6,7 +6,9 @@ import gzip
 import json
 import math
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -21,6 +23,19 @@ MOST_RATIO = 100  # decompressed to compressed; measured: repetitive harness sam
 FREE = 64 * MiB  # this much may come out of any compressed file before the ratio counts
 MOST_FILES = 100_000
 MOST_LABEL = 500
+TOLD_EVERY = 4096  # lines: some hundredths of a second of harness samples
+
+_TELL: ContextVar[Callable[[Path, int], None] | None] = ContextVar("tell", default=None)
+
+
+@contextmanager
+def telling(tell: Callable[[Path, int], None]) -> Iterator[None]:
+    """Call `tell` with each file that is opened here meanwhile, and again as its lines are read: path, lines so far."""
+    before = _TELL.set(tell)
+    try:
+        yield
+    finally:
+        _TELL.reset(before)
 
 
 def lines(path: Path) -> Iterator[tuple[int, bytes]]:
@@ -29,6 +44,7 @@ def lines(path: Path) -> Iterator[tuple[int, bytes]]:
     Raises SourceError for a line over 16 MiB, a file that cannot be read, and one that grows over a hundredfold.
     """
     number = 0
+    tell = _TELL.get()
     with opened(path) as stream:
         while True:
             try:
@@ -40,6 +56,8 @@ def lines(path: Path) -> Iterator[tuple[int, bytes]]:
             number += 1
             if len(line) > MOST_LINE:
                 raise SourceError(f"line {number} of {path} is longer than {MOST_LINE >> 20} MiB; it is no such log")
+            if tell is not None and number % TOLD_EVERY == 0:
+                tell(path, number)
             if number == 1:
                 if line.startswith(UTF_16):
                     raise SourceError(f"{path} is {IS_UTF_16}")
@@ -111,6 +129,8 @@ def parse_json(content: bytes | str, place: str, *, line: int | None = None, fil
 
 def opened(path: Path) -> BinaryIO | gzip.GzipFile:
     """Open a file for reading bytes, decompressing .gz within limits; raises SourceError when that cannot be."""
+    if (tell := _TELL.get()) is not None:
+        tell(path, 0)
     try:
         if path.suffix == ".gz":
             return _Inflated(path)

@@ -89,7 +89,14 @@ def read_harness(
         for task, (_, file) in sorted(point.samples.items()):
             known = point.results.get(task)
             name = f"{task}_{label(known.shots)}shot" if task in several and known is not None else task
-            for samples in read_samples(file, task, " " if known is None else known.delimiter):
+            filters = read_samples(file, task, " " if known is None else known.delimiter)
+            counts = {len(samples.doc) for samples in filters} or {0}
+            if known is not None and known.items is not None and counts != {known.items}:
+                notes.append(
+                    f"{point.full}: {file.name} holds {some(f'{count:,}' for count in counts)} samples of {task}, "
+                    f"its result is of {known.items:,.0f}; one of the two may be cut off"
+                )
+            for samples in filters:
                 if samples.differ:
                     notes.append(
                         f"{point.full}: {samples.differ} accuracies of {task} are not those that its samples give anew"

@@ -129,7 +129,7 @@ def read_levanter(
                 (read for key in summary if _is_tokens(rules, key) and (read := number(summary[key]))), 0.0
             )
             for key, value in summary.items():
-                if not key.startswith("_") and isinstance(value, int | float | str):
+                if not key.startswith("_") and key != "parameter_count" and isinstance(value, int | float | str):
                     log.add(step, key, value)
             logs.append(log)
     return observe(logs, table, tokens_per_step=tokens_per_step, final_mean=final_mean)

@@ -147,9 +147,10 @@ def observe(
     no_N: list[str] = []
     no_D: list[str] = []
     unmapped: set[str] = set()
-    points = empty = 0
+    points = empty = unread = 0
     for log in logs:
         unmapped |= log.unmapped()
+        unread += log.not_finite
         chosen = log.metrics()
         if not chosen:
             empty += 1
@@ -182,6 +183,8 @@ def observe(
         raise ask_for(no_N, no_D)
     if unmapped:
         told.append(f"{len(unmapped)} keys are not in the metric map and were left out: {some(unmapped, SHOWN)}")
+    if not runs and unread:
+        raise SourceError(f"no value can be used: {unread} of keys in the metric map are no finite numbers")
     if not runs:
         raise SourceError(
             "no logged key is in the metric map"

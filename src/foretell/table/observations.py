@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 import polars as pl
 
+from foretell.conditions import read_condition
 from foretell.errors import TableError, UnknownName
 from foretell.laws.repetition import repetition_inputs
 from foretell.table.metric import Metric
@@ -140,7 +141,7 @@ class Observations:
         use final values, else those of each row. Raises TableError when it cannot be read or nothing is left.
         """
         try:
-            predicate = pl.sql_expr(condition)
+            predicate = read_condition(condition)
             if self.rows == "final":
                 runs = self.runs.filter(predicate)
                 kept = replace(self, runs=runs, values=self._values_of(runs))

@@ -26,7 +26,7 @@ def huber_fit(the_240_points):
     return fit(CHINCHILLA, the_240_points, objective="huber:1e-3", starts=256)
 
 
-# -- the 240 points: figures of the issue, from Besiroglu 2024 (arXiv 2404.10102) and methods.md §11.8 ---------------
+# -- the 240 points: figures from Besiroglu 2024 (arXiv 2404.10102) --------------------------------------------------
 
 
 def test_huber_on_the_240_points_reaches_the_known_optimum(huber_fit):
@@ -225,3 +225,10 @@ def test_a_fit_without_draws_has_no_interval():
     with pytest.raises(FitError, match="no draws"):
         made.predict_draws(INPUTS)
     assert resample_runs(made, 20).intervals(0.5).keys() == set(CHINCHILLA.coefficients)
+
+
+def test_a_law_is_fitted_by_its_name_as_well():
+    points = points_of(CHINCHILLA, TRUTH, in_N_and_D(*rungs()))
+    assert fit("chinchilla", points, starts=8).theta == pytest.approx(fit(CHINCHILLA, points, starts=8).theta)
+    with pytest.raises(UnknownName, match="chinchila"):
+        fit("chinchila", points)

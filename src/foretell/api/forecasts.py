@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from foretell.errors import ExecuteError, FitError, MethodError, TableError
+from foretell.errors import ExecuteError, FitError, FormulaError, MethodError, TableError
 from foretell.fitting import Fit, Objective, fit, redraw_noise, resample_runs
 from foretell.forecast import Forecasts, Method, Settings, Target, held_out_targets
 from foretell.forecast.data_doubts import data_doubts
@@ -101,14 +101,14 @@ def predict(
 
     try:
         return forecast(names)
-    except (FitError, MethodError):
+    except (FitError, FormulaError, MethodError):
         if failures is None or len(names) == 1:
             raise
     made = Forecasts()
     for name in names:
         try:
             made += forecast([name])
-        except (FitError, MethodError) as error:
+        except (FitError, FormulaError, MethodError) as error:
             failures.append(f"{name}: {error}")
     if not made:
         raise MethodError(f"no metric could be forecast; the first: {failures[0]}")

@@ -15,6 +15,7 @@ from foretell.fitting.descent import descend, refine
 from foretell.fitting.newton import Minima
 from foretell.fitting.objective import Objective, parse_objective
 from foretell.fitting.starts import starting_points
+from foretell.laws import law_named
 from foretell.laws.law import Law
 from foretell.markup import small_table
 from foretell.table.points import Points
@@ -135,7 +136,7 @@ class Fit:
 
 
 def fit(
-    law: Law,
+    law: Law | str,
     points: Points,
     *,
     objective: str | Objective = "huber:1e-3",
@@ -143,11 +144,12 @@ def fit(
     seed: int = 0,
     weights: Array | None = None,
 ) -> Fit:
-    """Fit a law to points from Sobol starts and the published coefficients.
+    """Fit a law, or the one of that name or formula, to points from Sobol starts and the published coefficients.
 
     `weights` (n,) counts each row. Raises FitError when there are fewer rows than coefficients, a row has
     a value the objective cannot take (a loss ≤ 0 in log space, no item counts for a binomial), or no start converges.
     """
+    law = law_named(law) if isinstance(law, str) else law
     chosen = (
         objective
         if isinstance(objective, Objective)

@@ -45,7 +45,7 @@ class StepLaw:
         return np.asarray(self.batch_0 * np.power(D, self.batch_D), dtype=np.float64)
 
 
-# methods.md §13: RUN, the mean of the authors' released bootstraps is this
+# arXiv 2503.04715: the mean of the authors' released bootstraps
 STEP_LAW = StepLaw(lr_0=1.79, lr_N=-0.713, lr_D=0.307, batch_0=0.58, batch_D=0.571)
 
 

@@ -30,7 +30,7 @@ def main() -> None:
             outcomes, truth, kind = simulated(seed, trials=trials)
             method = Cluster()
             made = method.fit(outcomes, Settings())
-            forecast = method.forecast(outcomes, [TARGET], Settings(draws=200))[0]
+            forecast = method.of_outcomes(outcomes, [TARGET], Settings(draws=200))[0]
             C = np.array([C_TARGET])
             plain_fit = fit(LAW, points_of(outcomes.score, outcomes), objective="gaussian@linear", starts=32)
             plain = float(plain_fit.predict({"C": C / (UNIT * outcomes.C[0])})[0])

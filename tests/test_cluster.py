@@ -1,18 +1,25 @@
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 import polars as pl
 import pytest
+from typer.testing import CliRunner
 
-from foretell.errors import FitError, TableError
+from foretell.cli.app import app
+from foretell.errors import FitError, MethodError, TableError
 from foretell.fitting import fit
 from foretell.forecast import Settings, Target
+from foretell.judge import backtest, splits_of
+from foretell.methods import method_named
 from foretell.methods.cluster import LAW, UNIT, Cluster, mapped, points_of, rises
 from foretell.methods.item_clusters import clusters_of
 from foretell.methods.item_outcomes import ItemOutcomes
-from foretell.table import Observations, Run, metric_named
-from foretell.table.items import Items
-from item_simulation import C_TARGET, RISING, SIZES, simulated
+from foretell.table import Observations, Run, metric_named, save_study
+from foretell.table.items import Items, write_items
+from item_simulation import C_TARGET, RISING, SIZES, rate_of, simulated
 
 POINT = Settings(draws=0)
 TARGET = Target(N=70e9, D=C_TARGET / 6 / 70e9, C=C_TARGET, name="70B")
@@ -51,7 +58,7 @@ def test_the_subset_is_forecast_to_what_its_items_become() -> None:
     sizes = dict.fromkeys(RISING, 100)
     for seed in range(3):
         outcomes, truth, _ = simulated(seed, sizes=sizes)
-        made = Cluster().forecast(outcomes, [TARGET], POINT)[0]
+        made = Cluster().of_outcomes(outcomes, [TARGET], POINT)[0]
         assert made.value == pytest.approx(truth, abs=0.06)
 
 
@@ -59,7 +66,7 @@ def test_it_beats_the_plain_average_s_extrapolation() -> None:
     ours, plain = [], []
     for seed in range(6):
         outcomes, truth, _ = simulated(seed)
-        ours.append(abs(Cluster().forecast(outcomes, [TARGET], POINT)[0].value - truth))
+        ours.append(abs(Cluster().of_outcomes(outcomes, [TARGET], POINT)[0].value - truth))
         whole = fit(LAW, points_of(outcomes.score, outcomes), objective="gaussian@linear", starts=32)
         C = np.array([C_TARGET / (UNIT * outcomes.C[0])])
         plain.append(abs(float(whole.predict({"C": C})[0]) - truth))
@@ -71,7 +78,7 @@ def test_the_interval_holds_the_truth_with_many_tries() -> None:
     inside = []
     for seed in range(8):
         outcomes, truth, _ = simulated(seed)
-        low, high = Cluster().forecast(outcomes, [TARGET], Settings(draws=200))[0].interval(0.8)
+        low, high = Cluster().of_outcomes(outcomes, [TARGET], Settings(draws=200))[0].interval(0.8)
         inside.append(low <= truth <= high)
     assert np.mean(inside) >= 0.6
 
@@ -85,7 +92,7 @@ def test_row_and_column_order_do_not_matter() -> None:
         outcomes.rate[np.ix_(rows, columns)], outcomes.trials[np.ix_(rows, columns)],
     )  # fmt: skip
     settings = Settings(draws=20)
-    one, other = (Cluster().forecast(o, [TARGET], settings)[0] for o in (outcomes, mixed))
+    one, other = (Cluster().of_outcomes(o, [TARGET], settings)[0] for o in (outcomes, mixed))
     assert one.value == other.value
     np.testing.assert_array_equal(one.draws, other.draws)
 
@@ -124,7 +131,7 @@ def test_a_flat_group_does_not_rise() -> None:
 
 def test_items_that_never_change_and_what_was_set_aside_are_named() -> None:
     outcomes, _, _ = simulated(0, sizes={"easy": 60, "hard": 60, "late": 40, "noisy": 30})
-    doubts = Cluster().forecast(outcomes, [TARGET], POINT)[0].doubts
+    doubts = Cluster().of_outcomes(outcomes, [TARGET], POINT)[0].doubts
     never = int(np.sum(np.ptp(outcomes.rate, axis=1) == 0))
     assert never > 0
     assert any(f"items that never change: {never} of 190" in doubt for doubt in doubts)
@@ -137,14 +144,14 @@ def test_missing_outcomes_are_counted_and_left_out_of_scores() -> None:
     rate[np.random.default_rng(0).uniform(size=rate.shape) < 0.05] = np.nan
     holed = ItemOutcomes.of(outcomes.metric, outcomes.item, outcomes.run, outcomes.C, rate, outcomes.trials)
     np.testing.assert_allclose(holed.score, np.nanmean(rate, axis=0))
-    made = Cluster().forecast(holed, [TARGET], POINT)[0]
+    made = Cluster().of_outcomes(holed, [TARGET], POINT)[0]
     assert any(f"missing: {int(np.isnan(rate).sum())} of {rate.size}" in doubt for doubt in made.doubts)
     assert made.value == pytest.approx(truth, abs=0.06)
 
 
 def test_few_tries_are_named() -> None:
     outcomes, _, _ = simulated(0, trials=4)
-    assert any("few tries" in doubt for doubt in Cluster().forecast(outcomes, [TARGET], POINT)[0].doubts)
+    assert any("few tries" in doubt for doubt in Cluster().of_outcomes(outcomes, [TARGET], POINT)[0].doubts)
 
 
 def test_a_task_without_any_rising_group_is_refused_by_name() -> None:
@@ -205,3 +212,58 @@ def test_outcomes_come_from_a_study_with_the_compute_of_each_run_s_end() -> None
     assert found.C.tolist() == [6 * 1e9 * 1e10, 3e20]
     assert found.rate.tolist() == [[0.5, 0.5], [0.75, 0.75]]
     assert found.trials.tolist() == [[2, 2], [4, 4]]
+
+
+@pytest.fixture(scope="module")
+def quiz() -> tuple[Observations, pl.DataFrame]:
+    """Give eight small models and a large one that is held out, with a hundred tries at every question."""
+    outcomes, _, kind = simulated(0, sizes=dict.fromkeys(RISING, 40))
+    rng = np.random.default_rng(5)
+    last = rng.binomial(100, [rate_of(name, np.array([C_TARGET]), rng)[0] for name in kind]) / 100
+    compute, rate = np.append(outcomes.C, C_TARGET), np.column_stack([outcomes.rate, last])
+    runs = [Run(f"m{i}", D=C / 6e9, N=1e9, held_out=i == len(outcomes.C)) for i, C in enumerate(compute)]
+    frame = pl.DataFrame(
+        [
+            {"run": run.name, "D": run.D, "metric": "task/acc", "item": item, "outcome": round(100 * r), "trials": 100}
+            for run, rates in zip(runs, rate.T, strict=True)
+            for item, r in zip(outcomes.item.tolist(), rates.tolist(), strict=True)
+        ]
+    )
+    score = frame.group_by("run", "D", "metric").agg(value=pl.col("outcome").sum() / pl.col("trials").sum())
+    return Observations.of(runs, score, [metric_named("task/acc", items=len(kind))]), frame
+
+
+def test_it_stands_behind_the_interface_of_every_method(quiz: tuple[Observations, pl.DataFrame]) -> None:
+    study, frame = quiz
+    (held,) = splits_of(study, "held-out")
+    made = backtest(method_named("cluster", items=Items.of(frame)), [held], ["task/acc"], Settings(draws=60))
+    (outcome,) = made.outcomes
+    assert outcome.forecast.metric.items == 120
+    assert abs(outcome.error) < 0.05
+
+
+def test_outcomes_of_hidden_runs_change_no_bit(quiz: tuple[Observations, pl.DataFrame]) -> None:
+    study, frame = quiz
+    spoilt = frame.with_columns(outcome=pl.when(pl.col("run") == "m8").then(0).otherwise(pl.col("outcome")))
+    one, other = (
+        method_named("cluster", items=Items.of(of)).forecast(study, [TARGET], ["task/acc"], Settings(draws=60))[0]
+        for of in (frame, spoilt)
+    )
+    assert one.value == other.value
+    np.testing.assert_array_equal(one.draws, other.draws)
+
+
+def test_the_verbs_give_it_what_the_study_keeps(quiz: tuple[Observations, pl.DataFrame], tmp_path: Path) -> None:
+    study, frame = quiz
+    save_study(study, tmp_path / "quiz")
+    write_items(tmp_path / "quiz", frame, "mine")
+    words = ["predict", str(tmp_path / "quiz"), "--method", "cluster", "--draws", "60", "--json"]
+    (told,) = json.loads(CliRunner().invoke(app, words, catch_exceptions=False).stdout)
+    assert told["value"] == pytest.approx(study.held_out().metric("task/acc").value[0], abs=0.05)
+
+
+def test_a_study_without_outcomes_of_questions_is_told_how_to_get_them(
+    quiz: tuple[Observations, pl.DataFrame],
+) -> None:
+    with pytest.raises(MethodError, match="foretell read lm-eval"):
+        method_named("cluster").forecast(quiz[0], [TARGET], ["task/acc"], POINT)

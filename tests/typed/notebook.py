@@ -79,6 +79,6 @@ def by_item(study: ft.Observations, place: Path) -> None:
     items = ft.open_items(place)
     assert items is not None
     outcomes = ft.ItemOutcomes.of_items(items, study, "quiz/acc")
-    assert_type(ft.Cluster().forecast(outcomes, [ft.target("7B", "1T")], ft.Settings()), list[ft.Forecast])
+    assert_type(ft.Cluster().of_outcomes(outcomes, [ft.target("7B", "1T")], ft.Settings()), list[ft.Forecast])
     one = ft.Attempts("1B", 1e20, np.array([8, 8]), np.array([1, 4]))
     assert_type(ft.fit_pass_at_k([one], [1, 2]).share(1e22, 4), float)

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 FORM_LAWS = ("skaling", "chinchilla", "chinchilla-tied", "power-C")  # of a loss, from rich to plain
 FORM_LINKS = ("sigmoid-floor", "sigmoid-fixed", "exponential", "linear")
-WITHOUT_LOSS = ("direct", "observational")  # methods that read shares alone
+WITHOUT_LOSS = ("cluster", "direct", "observational")  # methods that read shares alone
 RESAMPLERS = {"runs": resample_runs, "noise": redraw_noise}
 
 

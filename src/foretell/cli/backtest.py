@@ -23,6 +23,7 @@ from foretell.cli.options import (
     Starts,
     Study,
     Where,
+    items_for,
     method_options,
 )  # fmt: skip
 
@@ -75,6 +76,7 @@ def backtest(
             settings=settings,
             progress=lambda text: status.update(escape(f"backtesting {text}")),
             **options,
+            **items_for(method, study),
         )
     if json:
         print_json(made.to_json())

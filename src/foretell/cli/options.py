@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from foretell.table.items import Items
 
 Study = Annotated[Path, typer.Argument(help="The study folder, made by `foretell read`.", show_default=False)]
 Metrics = Annotated[
@@ -89,3 +92,11 @@ def method_options(
         "family": family,
     }
     return {name: value for name, value in given.items() if value is not None}
+
+
+def items_for(method: str, study: Path) -> dict[str, Items | None]:
+    """Give a method that reads outcomes of questions those that the study keeps."""
+    from foretell.methods import OF_ITEMS
+    from foretell.table.items import open_items
+
+    return {"items": open_items(study)} if method in OF_ITEMS else {}

@@ -24,6 +24,7 @@ from foretell.cli.options import (
     Starts,
     Study,
     Where,
+    items_for,
     method_options,
 )  # fmt: skip
 
@@ -84,7 +85,14 @@ def predict(
     failures: list[str] = []
     with working("forecasting", quiet=json):
         made = api.predict(
-            observations, aims, metric or [], method=method, settings=settings, failures=failures, **options
+            observations,
+            aims,
+            metric or [],
+            method=method,
+            settings=settings,
+            failures=failures,
+            **options,
+            **items_for(method, study),
         )
     if json:
         print_json([forecast.to_json(level) for forecast in made])

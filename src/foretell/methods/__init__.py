@@ -15,6 +15,7 @@ METHODS = {
     "auto": "auto:Auto",
     "borrowed": "borrowed:Borrowed",
     "chinchilla": "chinchilla:Chinchilla",
+    "cluster": "cluster:Cluster",
     "direct": "direct:Direct",
     "flp": "flp:Flp",
     "flp-m": "flp_m:FlpM",
@@ -30,9 +31,10 @@ AS_PUBLISHED = {
     "overtrained": "overtrained_published:PublishedOvertrained",
 }
 DEFAULT = "ladder"
+OF_ITEMS = frozenset({"cluster"})  # methods whose field `items` takes a study's outcomes of questions
 
 
-def method_named(name: str, *, as_published: bool = False, **options: str | bool | int) -> Method:
+def method_named(name: str, *, as_published: bool = False, **options: Any) -> Method:
     """Make a method by name, or its paper's own procedure; `options` are its fields (`law`, `intermediate`, …).
 
     Raises UnknownName for a name or law that does not exist, MethodError for an option that the method does not take.
@@ -56,4 +58,4 @@ def method_named(name: str, *, as_published: bool = False, **options: str | bool
     return made
 
 
-__all__ = ["AS_PUBLISHED", "DEFAULT", "METHODS", "method_named"]
+__all__ = ["AS_PUBLISHED", "DEFAULT", "METHODS", "OF_ITEMS", "method_named"]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from foretell.errors import FitError
+from foretell.errors import FitError, MethodError
 from foretell.fitting import Fit, fit, redraw_noise
 from foretell.forecast import Forecast, Settings, Target
 from foretell.laws import Law
@@ -17,7 +17,8 @@ from foretell.laws.law import Coefficient
 from foretell.methods.item_clusters import FEWEST_ITEMS, RADIUS, Clusters, clusters_of
 from foretell.methods.item_outcomes import ItemOutcomes
 from foretell.methods.linkfit import falls_with
-from foretell.table import Metric, Points
+from foretell.table import Metric, Observations, Points
+from foretell.table.items import Items
 
 Array = NDArray[np.float64]
 
@@ -165,17 +166,39 @@ class ClusterScaling:
 class Cluster:
     """Forecast a task's score at a compute, from the pass rates of its items on small models.
 
-    `radius` is the half-width of a group in pass rate per model, `fewest` its least number of items. Only C of a target
-    counts (6ND where it has none).
+    `items` are a study's outcomes, `radius` the half-width of a group in pass rate per model, `fewest` its least number
+    of items. Only C of a target counts (6ND where it has none).
     """
 
+    items: Items | None = None
     radius: float = RADIUS
     fewest: int = FEWEST_ITEMS
 
     name = "cluster"
     source = "COD, arXiv 2502.17262v4; the tests for a rise and a rough fit are ours"
 
-    def forecast(self, outcomes: ItemOutcomes, targets: Sequence[Target], settings: Settings) -> list[Forecast]:
+    def forecast(
+        self, observations: Observations, targets: Sequence[Target], metrics: Sequence[str], settings: Settings
+    ) -> list[Forecast]:
+        """Forecast every metric of every target from the items on the runs that are not held out.
+
+        Raises MethodError without outcomes of the metric's items, FitError as `of_outcomes` does.
+        """
+        made: list[Forecast] = []
+        for name in metrics:
+            metric = observations.metric_named(name)
+            if self.items is None or name not in self.items.metrics():
+                raise MethodError(
+                    f"the method cluster reads the outcome of every question, and {name} has none; keep them with "
+                    "foretell read lm-eval or foretell evaluate"
+                )
+            if metric.unit == "error":
+                raise MethodError(f"{name} is an error; outcomes of items are successes: name the accuracy")
+            outcomes = ItemOutcomes.of_items(self.items, observations, name)
+            made += [replace(one, metric=metric) for one in self.of_outcomes(outcomes, targets, settings)]
+        return made
+
+    def of_outcomes(self, outcomes: ItemOutcomes, targets: Sequence[Target], settings: Settings) -> list[Forecast]:
         """Forecast the mean pass rate over all items at each target.
 
         Raises FitError for fewer than five models, or when no group of items can be extrapolated.

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from foretell.errors import TableError
@@ -68,15 +69,19 @@ class ItemOutcomes:
 
     @classmethod
     def of_items(cls, items: Items, observations: Observations, metric: str) -> ItemOutcomes:
-        """Take a study's outcomes of items, on the last checkpoint of each run that is not held out.
+        """Take a study's outcomes of items, on the last checkpoint there of each run that is not held out.
 
-        C is as the study has it, else 6ND. Raises UnknownName for a metric without items, TableError where a run's
-        compute there is not known.
+        Checkpoints that the observations do not reach are left out. C is as the study has it, else 6ND. Raises
+        UnknownName for a metric without items, TableError where a run's compute there is not known.
         """
         training = observations.training()
         grid = items.grid(metric)
-        known = set(training.runs["name"])
-        ends = grid.at(np.array([end for end in grid.ends() if grid.run[end] in known], dtype=np.intp))
+        reached = dict(training.values.group_by("run").agg(pl.col("D").max()).iter_rows())
+        there = np.array(
+            [D <= reached.get(run, -1.0) for run, D in zip(grid.run.tolist(), grid.D.tolist(), strict=True)]
+        )
+        grid = grid.at(there)
+        ends = grid.at(grid.ends())
         logged = {(run, D): C for run, D, C in training.values.select("run", "D", "C").iter_rows()}
         size = dict(training.runs.select("name", training.law_N).iter_rows())
         C = np.array([

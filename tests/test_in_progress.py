@@ -196,6 +196,16 @@ def test_a_loss_that_rises_is_named_and_one_spike_is_none():
         assert any(doubt.startswith("non-monotone") for doubt in made.doubts) == named
 
 
+def test_one_spike_is_named_and_moves_the_end_no_more_than_noise_does():
+    curve = simulated().upto(0.5)
+    spiked = replace(curve, loss=curve.loss + 2.0 * (np.arange(len(curve.loss)) == len(curve.loss) // 2))
+    plain, other = outlook(curve, draws=100), outlook(spiked, draws=100)
+    assert any(doubt.startswith("spikes: 1 of") for doubt in other.doubts)
+    assert not any(doubt.startswith("spikes") for doubt in plain.doubts)
+    assert other.end == pytest.approx(plain.end, rel=0.002)
+    assert np.ptp(other.interval(0.8)) < 1.3 * np.ptp(plain.interval(0.8))
+
+
 def test_a_loss_that_is_not_positive_is_refused(tmp_path):
     file = tmp_path / "bad.csv"
     file.write_text("step,lr,loss\n1,0.1,2\n2,0.1,inf\n")

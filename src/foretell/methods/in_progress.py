@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -20,6 +19,7 @@ from foretell.forecast import check_level
 from foretell.laws.multipower import Sums, sums_of
 from foretell.laws.schedule import Schedule
 from foretell.markup import small_table
+from foretell.methods.curve_blocks import blocks_of
 from foretell.methods.leaving import FIRST, FREEDOM, RATE, Watch
 from foretell.methods.leaving import watch as watch_curve
 from foretell.methods.part_curve import PartCurve
@@ -34,13 +34,6 @@ PRIOR = {"alpha": (0.46, 0.30), "b": (0.55, 0.45), "C": (0.118, 0.6), "beta": (0
 FLOOR_PRIOR = (0.85, 0.12)  # L0 over the loss at the last block seen: log-normal; published curves .90 to .95
 OWN = ("L0", "A")
 NAMES = (*OWN, *PRIOR)
-BLOCKS = 40  # means over this many stretches of the part seen: neighbours within one say the same
-LEAST_BLOCKS = 4
-JUMP, SETTLED = (
-    0.2,
-    0.01,
-)  # of the peak rate, within this share of the run: an abrupt drop, of which the law is no guide
-WARM_SHARE = 1.5  # warm-ups that are left out at the beginning: the law does not describe them
 # Errors of the law's form, before the run itself says anything; both measured on the 12 curves of 2503.12811 that are
 # public: growth for each e-fold of steps still to come, and what even a fit of the whole curve misses at its end.
 GROWTH = 0.006
@@ -210,46 +203,6 @@ class _Fitted:
         return _loss(self.u, sums, self.scale), np.stack([_loss(theta, sums, self.scale) for theta in thetas])
 
 
-@dataclass(frozen=True)
-class _Blocks:
-    """Hold the mean log loss (k,) of stretches of the part seen, at their middle steps."""
-
-    step: Array
-    log_loss: Array
-    spread: float
-    single: float
-
-    @cached_property
-    def last(self) -> float:
-        return float(self.log_loss[-1])
-
-
-def blocks_of(part: PartCurve) -> _Blocks:
-    """Take means over stretches of the part seen after its warm-up; raises FitError where too little was seen."""
-    skipped = WARM_SHARE * part.schedule.warmup
-    kept = (part.step > min(skipped, 0.5 * part.step[-1])) & ~_jumped(part)
-    step, log_loss = part.step[kept], np.log(part.loss[kept])
-    k = min(BLOCKS, len(step))
-    if k < LEAST_BLOCKS:
-        raise FitError(
-            f"only {len(step)} losses of {part.name!r} were measured after its warm-up; a curve needs {LEAST_BLOCKS}"
-        )
-    places = np.array_split(np.arange(len(step)), k)
-    middle = np.rint([step[rows].mean() for rows in places])
-    means = np.array([log_loss[rows].mean() for rows in places])
-    steady = np.diff(log_loss, n=2) if len(log_loss) > 2 else np.zeros(1)  # a smooth curve's second differences: noise
-    single = float(np.median(np.abs(steady))) / (0.6745 * np.sqrt(6.0))
-    return _Blocks(middle, means, single / np.sqrt(max(1.0, len(step) / k)), single)
-
-
-def _jumped(part: PartCurve) -> NDArray[np.bool_]:
-    """Say which rows (n,) were measured just after the rate jumped, where a step more or less decides what they are."""
-    lr = part.schedule.lr
-    now = np.clip(part.step.astype(np.intp), 0, len(lr) - 1)
-    before = np.maximum(now - int(np.ceil(SETTLED * len(lr))), 0)
-    return np.asarray(np.abs(lr[now] - lr[before]) > JUMP * lr.max())
-
-
 def measured_end(part: PartCurve) -> float:
     """Give the last measurement: the mean loss over the last `END_SHARE` of the planned steps."""
     late = part.step > part.step[-1] - END_SHARE * len(part.schedule)
@@ -348,6 +301,8 @@ def _doubts(part: PartCurve, made: _Fitted, lent: Lent) -> list[str]:
         doubts.append("most of the annealing is still to come: what it gains is lent, not seen")
     if rise := risen(part.loss):
         doubts.append(rise)
+    if spikes := blocks_of(part).spikes:
+        doubts.append(f"spikes: {spikes} of {len(part.step)} losses stand far above those before and after; left out")
     if part.share < 0.1:
         doubts.append(f"only {part.share:.0%} of the run has been seen")
     if not part.schedule.anneals:

@@ -20,7 +20,6 @@ NARROWING = 1e-1  # each step of the continuation divides the Huber width by ten
 FIRST_SCALE = 1e-3
 SCALE_ROUNDS = 60
 NEAR_STEPS = 80
-MET, ALIKE = 1e-3, 1e-9  # least squares that end as near as this in every coordinate, and in their sum, are one minimum
 
 
 def descend(
@@ -42,17 +41,10 @@ def descend(
     coordinates = coordinates_of(law, objective)
     if objective.kind != "huber-scale":
         kernel = kernel_of(law, objective)
-        place = np.arange(len(starts))
         if objective.kind == "huber" and not straight:
-            one_problem = len(targets) == len(weights) == 1
             for wide in _widths(objective, targets, objective.parameter):
-                ends = minimise(kernel, features, targets, weights, wide, starts, coordinates)
-                starts = ends.u
-                if one_problem:
-                    first, same = _met(ends)
-                    starts, place = ends.u[first], same[place]
-        found = minimise(kernel, features, targets, weights, np.array([objective.parameter]), starts, coordinates)
-        return found.taken(place)
+                starts = minimise(kernel, features, targets, weights, wide, starts, coordinates).u
+        return minimise(kernel, features, targets, weights, np.array([objective.parameter]), starts, coordinates)
     plain = Objective("huber", objective.space)
     kernel = kernel_of(law, plain)
     B = len(starts)
@@ -103,19 +95,6 @@ def refine(
     return minimise(
         kernel, features, targets, weights, width, starts, coordinates, most_steps=NEAR_STEPS, majorised=True
     )
-
-
-def _met(minima: Minima) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Give one of each group of minima (g,) that have met, and the group of each (B,): they go on as one."""
-    order = np.lexsort((*minima.u.T[::-1], minima.objective))
-    u, value = minima.u[order], minima.objective[order]
-    with np.errstate(invalid="ignore"):
-        near = (np.abs(np.diff(u, axis=0)) <= MET * (1.0 + np.abs(u[1:]))).all(axis=1)
-        alike = np.abs(np.diff(value)) <= ALIKE * np.abs(value[1:])
-    fresh = np.concatenate([[True], ~(near & alike)])
-    group = np.empty(len(order), dtype=np.intp)
-    group[order] = np.cumsum(fresh) - 1
-    return order[fresh], group
 
 
 def _widths(objective: Objective, targets: Array, least: float) -> list[Array]:

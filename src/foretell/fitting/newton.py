@@ -232,11 +232,6 @@ class Minima:
     steps: NDArray[np.int64]
     scale: Array | None = None
 
-    def taken(self, rows: NDArray[np.intp]) -> Minima:
-        """Give the minima of some problems, one as often as it is named."""
-        scale = None if self.scale is None else self.scale[rows]
-        return Minima(self.u[rows], self.objective[rows], self.status[rows], self.steps[rows], scale)
-
     def beside(self, other: Minima) -> Minima:
         """Put other problems' minima behind these; scales are dropped."""
         return Minima(

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import typer
 
+import foretell
 from foretell.cli import main
 from foretell.cli.app import app
 from foretell.sources import read
@@ -377,3 +378,8 @@ def test_no_verb_writes_into_a_study(run, studies):
     for words in (("predict", "study", *TARGET, *FAST), (*FIT, "--law", "ray", *FAST), ("backtest", "study", *FAST)):
         run(*words)
     assert state() == before
+
+
+def test_no_verb_escapes_a_bracket_since_the_console_prints_them_as_they_are():
+    verbs = Path(foretell.__file__).parent / "cli"
+    assert not [file.name for file in verbs.glob("*.py") if "\\\\[" in file.read_text(encoding="utf-8")]

@@ -87,6 +87,8 @@ def test_the_demo_says_how_far_off_it_was():
     assert "28 runs of 26.8K to 443K parameters forecast a model of" in done.stdout
     assert re.search(r"losses off by [\d.]+ % on average, most on \w+/loss", done.stdout)
     assert re.search(r"\d of 7 measurements lie in their 80% interval", done.stdout)
+    assert re.search(r" \[\d", done.stdout)
+    assert "\\[" not in done.stdout
 
 
 def test_the_public_ladder_is_a_flag_away(monkeypatch):

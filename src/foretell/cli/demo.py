@@ -165,7 +165,7 @@ def _show(rows: list[dict[str, Any]], level: float, study: Observations) -> None
             table.add_row(
                 row["metric"].removesuffix("/acc"),
                 write(row["value"]),
-                f"[{write(row['low'])}, {write(row['high'])}]".replace("[", "\\["),
+                f"[{write(row['low'])}, {write(row['high'])}]",
                 write(row["measured"]),
                 _error(row),
                 style="" if inside else "yellow",

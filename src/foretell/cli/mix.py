@@ -247,8 +247,8 @@ def rank(
         a, b = s.interval(s.accuracy_draws, level), s.interval(s.spearman_draws, level)
         cells = [f"{format_count(N)} on {format_count(D)}" for N, D in (s.small, s.large)]
         table.add_row(
-            *cells, str(s.mixtures), f"{s.accuracy:.2f}", f"\\[{a[0]:.2f}, {a[1]:.2f}]", f"{s.spearman:.2f}",
-            f"\\[{b[0]:.2f}, {b[1]:.2f}]", f"{s.regret:.3g}",
+            *cells, str(s.mixtures), f"{s.accuracy:.2f}", f"[{a[0]:.2f}, {a[1]:.2f}]", f"{s.spearman:.2f}",
+            f"[{b[0]:.2f}, {b[1]:.2f}]", f"{s.regret:.3g}",
         )  # fmt: skip
     console().print(table)
 

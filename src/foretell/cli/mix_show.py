@@ -68,7 +68,7 @@ def show_best(made: Optimum, choice: Choice, goal: Any, level: float) -> None:
         passes = "" if made.epochs[j] == 0 and np.isinf(goal.pools.row(made.domains)[j]) else f"{made.epochs[j]:.2f}"
         table.add_row(
             name, f"{100 * made.weights[j]:.1f} %",
-            f"\\[{100 * low[j]:.1f}, {100 * high[j]:.1f}]" if len(made.draws) else "",
+            f"[{100 * low[j]:.1f}, {100 * high[j]:.1f}]" if len(made.draws) else "",
             passes, f"{more:+.4f}", f"{less:+.4f}",
         )  # fmt: skip
     out.print(table)
@@ -135,7 +135,7 @@ def _show_fit(made: Transfer, pools: Pools, level: float) -> None:
     for series, b in [*made.bests, *([("target", truth)] if truth else [])]:
         low, high = b.interval(level)
         cells = [
-            f"{100 * w:.0f} % \\[{100 * a:.0f}, {100 * c:.0f}]" for w, a, c in zip(b.weights, low, high, strict=True)
+            f"{100 * w:.0f} % [{100 * a:.0f}, {100 * c:.0f}]" for w, a, c in zip(b.weights, low, high, strict=True)
         ]
         cells += [f"{truth.regret(b.weights):.4f}"] if truth else []
         table.add_row(series, format_count(b.horizon.D), str(len(b.horizon.losses)), b.form, *cells)
@@ -151,5 +151,5 @@ def _show_fit(made: Transfer, pools: Pools, level: float) -> None:
     epochs = pools.epochs(made.weights, made.D, made.domains)
     for name, w, a, b, e in zip(made.domains, made.weights, low, high, epochs, strict=True):
         passes = f", {e:.1f} epochs" if e > 0 else ""
-        out.print(f"{name}: {100 * w:.1f} %, {level:.0%} \\[{100 * a:.1f}, {100 * b:.1f}]{passes}")
+        out.print(f"{name}: {100 * w:.1f} %, {level:.0%} [{100 * a:.1f}, {100 * b:.1f}]{passes}")
     print_doubts([("", doubt) for doubt in made.doubts])

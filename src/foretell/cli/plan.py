@@ -242,7 +242,7 @@ def _show_next(prior: Prior, now: Expected, ranked: list[NextRun], aim: Aim, hou
     low, high = now.interval
     out.print(f"target: N = {format_count(aim.N)}, D = {format_count(aim.D)}; {aim.flop:.3g} FLOP")
     out.print(f"believed: {prior.source}; one run scatters by {100 * prior.noise:.2g} %")
-    out.print(f"now: {now.loss:.4g} within {_width(now)} at {now.level:.0%}, \\[{low:.4g}, {high:.4g}]")
+    out.print(f"now: {now.loss:.4g} within {_width(now)} at {now.level:.0%}, [{low:.4g}, {high:.4g}]")
     _show_ranked(ranked, hours)
 
 

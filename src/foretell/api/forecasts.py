@@ -93,8 +93,8 @@ def predict(
         made = widened(chosen, training, chosen.forecast(training, aims, of, how), how)
         pooled = [] if options.get("family") else study_doubts(training)
         through = str(options.get("intermediate") or "")
-        loss = chosen.name not in WITHOUT_LOSS
-        of_rows = {name: data_doubts(training, name, through, loss=loss) for name in {one.metric.name for one in made}}
+        told = {one.metric.name for one in made}
+        of_rows = data_doubts(training, told, through, loss=chosen.name not in WITHOUT_LOSS)
         return Forecasts(
             replace(one, doubts=(*one.doubts, *unsaid(one.doubts, of_rows[one.metric.name]), *pooled)) for one in made
         )

@@ -18,6 +18,7 @@ def rank(
     *,
     horizon: str = "0.5",
     law: str = "auto",
+    floor: str = "fitted",
     items: Items | None = None,
     settings: Settings | None = None,
     progress: Callable[[str], object] = lambda _: None,
@@ -25,11 +26,12 @@ def rank(
     """Rank validation losses by how well short horizons foretold the tasks of long ones (Cao 2025).
 
     Without tasks every accuracy counts; `losses` is a pattern such as `dolma_*`. `horizon` parts short from long, as a
-    share of the runs or a multiple such as `2xC`; `items` are the outcomes of a study's questions
-    (`open_items(folder)`). Raises MethodError where nothing can be ranked, UnknownName where no loss matches.
+    share of the runs or a multiple such as `2xC`; `floor` is `fitted` or `chance`, `items` are the outcomes of a
+    study's questions (`open_items(folder)`). Raises MethodError where nothing can be ranked, UnknownName where no loss
+    matches.
     """
     named = metrics_of(observations, tasks)
     return rank_losses(
-        observations, named, losses_of(observations, named, losses), horizon=horizon, law=law, items=items,
-        settings=settings or Settings(draws=200), progress=progress,
+        observations, named, losses_of(observations, named, losses), horizon=horizon, law=law, floor=floor,
+        items=items, settings=settings or Settings(draws=200), progress=progress,
     )  # fmt: skip

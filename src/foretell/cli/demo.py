@@ -42,9 +42,8 @@ def demo(
     from foretell import api
     from foretell.cli.show import print_json, working
     from foretell.errors import MethodError
-    from foretell.forecast import Settings, check_level
+    from foretell.forecast import Settings
 
-    check_level(level)
     if train and (olmo or path):
         raise MethodError("--train makes its own ladder; leave out --olmo and the path")
     if mixtures:

@@ -36,11 +36,10 @@ def fit(
     from foretell.cli.show import console, print_doubts, print_json, rounded, standard_error, working
     from foretell.errors import UnknownName
     from foretell.fitting import doubts_of
-    from foretell.forecast import Settings, check_level
+    from foretell.forecast import Settings
 
     if resample not in api.RESAMPLERS:
         raise UnknownName("resampling", resample, api.RESAMPLERS)
-    check_level(level)
     observations = api.open(study)
     if where:
         observations = observations.where(where)

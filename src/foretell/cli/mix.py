@@ -61,7 +61,7 @@ def best(
     from foretell.mixing import Goal, best_mixture, choose_model, objective_weights
     from foretell.mixture import Mixture, Pools, parse_shares
 
-    panel = _panel(study, where, level, objective)
+    panel = _panel(study, where, objective)
     N, D = _target(panel, n, d)
     metrics = objective_weights(panel.names, objective or [])
     pools = Pools.parse(pool or [])
@@ -112,7 +112,7 @@ def fit(
     from foretell.mixture import Pools
     from foretell.units import parse_tokens
 
-    panel = _panel(study, where, level)
+    panel = _panel(study, where)
     named = metric or (panel.names[0] if len(panel.names) == 1 else "")
     if not named:
         raise MethodError(f"{len(panel.names)} losses were measured; name one with --metric: {', '.join(panel.names)}")
@@ -225,7 +225,7 @@ def rank(
     from foretell.mixing import objective_weights, survival
     from foretell.units import format_count
 
-    panel = _panel(study, where, level, objective)
+    panel = _panel(study, where, objective)
     weights = objective_weights(panel.names, objective or [])
     found = survival(panel, np.array([weights.get(name, 0.0) for name in panel.names]), draws=draws, seed=seed)
     if json:
@@ -253,14 +253,12 @@ def rank(
     console().print(table)
 
 
-def _panel(study: Path, where: str | None, level: float, objective: list[str] | None = None) -> Panel:
+def _panel(study: Path, where: str | None, objective: list[str] | None = None) -> Panel:
     from foretell import api
     from foretell.cli.show import console
-    from foretell.forecast import check_level
     from foretell.mixing import panel_of
     from foretell.mixing.panel import wanted_metrics
 
-    check_level(level)
     observations = api.open(study).training()
     observations = observations.where(where) if where else observations
     panel = panel_of(observations, wanted_metrics(observations, objective or []))

@@ -64,9 +64,8 @@ def predict(
     from foretell import api
     from foretell.cli.show import console, print_json, working
     from foretell.errors import MethodError
-    from foretell.forecast import Settings, check_level, held_out_targets, parse_parts
+    from foretell.forecast import Settings, held_out_targets, parse_parts
 
-    check_level(level)
     aims = read_targets(targets) if targets else []
     if N is not None or D is not None:
         if N is None or D is None:

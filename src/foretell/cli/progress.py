@@ -50,9 +50,8 @@ def outlook(
     For example: foretell outlook study/ 7B-4T -D 4T
     """
     from foretell.cli.show import console, print_json, working
-    from foretell.forecast import Settings, check_level
+    from foretell.forecast import Settings
 
-    check_level(level)
     settings = Settings(draws=draws, seed=seed)
     asked: dict[str, Any] = {"upto": upto, "rate": false_alarms, "decay": decay, "final": final}
     with working("looking ahead", quiet=json):

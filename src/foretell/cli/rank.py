@@ -37,24 +37,22 @@ def rank(
     from rich.markup import escape
 
     from foretell import api
+    from foretell.api.rankings import rank as rank_observations
     from foretell.cli.show import console, print_json
-    from foretell.forecast import Settings, check_level
-    from foretell.methods.ranking import losses_of, rank_losses
+    from foretell.forecast import Settings
     from foretell.table.items import open_items
 
-    check_level(level)
     settings = Settings(draws=draws, starts=starts, seed=seed)
     observations = api.open(study)
     if where:
         observations = observations.training().where(where)
-    tasks = api.metrics_of(observations, metric or [])
     with console(stderr=True).status("ranking") as status:
         if json:
             status.stop()
-        made = rank_losses(
+        made = rank_observations(
             observations,
-            tasks,
-            losses_of(observations, tasks, loss),
+            metric or [],
+            loss,
             horizon=horizon,
             law=law or "auto",
             floor=floor,

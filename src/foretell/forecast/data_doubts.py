@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
@@ -15,13 +17,20 @@ SMOOTHED = 5  # checkpoints averaged before one is compared with another, as lin
 NAMED = 3  # runs or losses that a doubt names before it only counts
 
 
-def data_doubts(training: Observations, name: str, through: str = "", *, loss: bool = True) -> list[str]:
-    """List what is doubtful about the rows of a metric, and of the losses that may lead to it.
+def data_doubts(
+    training: Observations, names: Iterable[str], through: str = "", *, loss: bool = True
+) -> dict[str, list[str]]:
+    """List for each metric what is doubtful about its rows, and about those of the losses that may lead to it.
 
     `through` names the loss on the way to a share; without it the study's shared loss is meant, else every loss in
     nats/token; without `loss` none leads there. Each doubt begins with its name:
     missing, never changes, contradictory counts, below chance, at or below chance, or non-monotone.
     """
+    rising: dict[str, str] = {}  # tasks share their losses
+    return {name: _of_metric(training, name, through, rising, loss=loss) for name in names}
+
+
+def _of_metric(training: Observations, name: str, through: str, rising: dict[str, str], *, loss: bool) -> list[str]:
     metric = training.metric_named(name)
     mine = training.values.filter(pl.col("metric") == name)
     found = _missing(name, set(training.runs["name"]), set(mine["run"]), "runs")
@@ -37,7 +46,10 @@ def data_doubts(training: Observations, name: str, through: str = "", *, loss: b
         if not training.steps:  # a mean over checkpoints is no count
             found += _counts(metric, mine)
         found += _below_chance(metric, mine)
-    shown = [said for one in losses if (said := _non_monotone(training, one))]
+    for one in losses:
+        if one not in rising:
+            rising[one] = _non_monotone(training, one)
+    shown = [rising[one] for one in losses if rising[one]]
     return [*found, *_first(shown, "non-monotone: {} further losses rise as well")]
 
 
@@ -71,14 +83,21 @@ def _missing(name: str, wanted: set[str], have: set[str], of: str) -> list[str]:
     ]
 
 
+def no_counts(share: NDArray[np.float64], items: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Say of which shares (n,) of items (n,) the product is no whole number; of none whose items are not known."""
+    count = share * items
+    return np.asarray(np.abs(count - np.round(count)) > WHOLE)
+
+
 def _counts(metric: Metric, rows: pl.DataFrame) -> list[str]:
     items = rows["items"].fill_null(metric.items or np.nan).to_numpy()
-    count = rows["value"].to_numpy() * items
-    apart = np.abs(count - np.round(count)) > WHOLE  # false where items are not known
+    share = rows["value"].to_numpy()
+    apart = no_counts(share, items)
     if not apart.any():
         return []
     first = int(np.argmax(apart))
-    where = f"{int(apart.sum())} of {len(rows)} checkpoints (first: run {rows['run'][first]!r}, {count[first]:.2f})"
+    solved = share[first] * items[first]
+    where = f"{int(apart.sum())} of {len(rows)} checkpoints (first: run {rows['run'][first]!r}, {solved:.2f})"
     return [
         f"contradictory counts: share × {items[first]:.0f} items is no whole number on {where}; it is a mean of "
         "something else, or one of the two is wrong"

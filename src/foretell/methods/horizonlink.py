@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from foretell.errors import UnknownName
 from foretell.fitting import Fit, fit
 from foretell.forecast import Settings
+from foretell.forecast.data_doubts import no_counts
 from foretell.laws import LAWS, Coefficient, Law
 from foretell.methods.linkfit import LINK_STARTS, has_signal, link_rows, worsens
 from foretell.table import Metric, Observations, Points
@@ -17,7 +18,6 @@ from foretell.table import Metric, Observations, Points
 Array = NDArray[np.float64]
 
 DROPPED = 0.1  # of each run's checkpoints, as the ladder's link does: the warm-up says little of the end
-WHOLE = 0.02  # of one item: how far value × items may lie from a whole number
 FLOORS = ("fitted", "chance")
 BELOW = 0.9  # of chance: a fitted floor further down is said
 BORDER = 1e-9  # how near 0 and 1 a probability is let
@@ -153,8 +153,7 @@ def link_doubts(made: Fit, measured: Points) -> list[str]:
     if np.isnan(items).any():
         found.append("the number of items is not known: every checkpoint counts alike")
     else:
-        count = value * items
-        apart = np.abs(count - np.round(count)) > WHOLE
+        apart = no_counts(value, items)
         if apart.mean() > 0.5:
             found.append(
                 f"contradictory counts: share × {items[0]:.0f} items is no whole number on {int(apart.sum())} of "
